@@ -1,0 +1,1 @@
+"""Everything that one rollout needs: protocol, transcript, engines, tools and the local web."""

@@ -1,0 +1,15 @@
+"""The base of every configuration class: frozen, and closed to unknown keys."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """A section of the configuration; it stands beside the code that reads it.
+
+    A field's docstring states its unit, its effect and what None or 0 mean, once; Prefect's
+    form shows it. Defaults live here only; profiles hold overrides.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,0 +1,45 @@
+"""The one exception tree: a message says what was got, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class EvolveSearchError(Exception):
+    """Base of every error a user may see; printed as one line, without a traceback.
+
+    Attributes:
+        exit_code: Exit code of the command line when this error ends it.
+    """
+
+    exit_code = 1
+
+
+class UsageError(EvolveSearchError):
+    """Bad usage: an unknown name, a missing folder, a malformed argument."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration value that is unknown, of the wrong type or out of bounds."""
+
+
+class AssetError(EvolveSearchError):
+    """An input could not be fetched, or is not the one whose digest is known."""
+
+
+class StoreError(EvolveSearchError):
+    """The artifact store could not be read or written."""
+
+
+class StageError(EvolveSearchError):
+    """A stage failed; nothing half-written is visible in the store."""
+
+
+class EngineError(EvolveSearchError):
+    """An engine could not load a model or generate with it."""
+
+
+class StoppedError(EvolveSearchError):
+    """A sentinel or the promotion gate ended the run."""
+
+    exit_code = 3

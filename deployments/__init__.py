@@ -1,0 +1,1 @@
+"""How people run the system: command line, profiles and Prefect deployments."""

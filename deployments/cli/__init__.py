@@ -1,0 +1,1 @@
+"""The `evolvesearch` command line."""

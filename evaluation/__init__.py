@@ -1,0 +1,1 @@
+"""Questions, scoring, benchmarks, statistics and promotion."""

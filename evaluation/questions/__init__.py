@@ -1,0 +1,1 @@
+"""Multi-hop questions built from the fact graph, and their held-out splits."""

@@ -1,0 +1,1 @@
+"""Prefect flows: what follows what in the self-evolution loop, and nothing else."""

@@ -1,0 +1,1 @@
+"""Adapters between flows and libraries: artifacts, caching, retries, progress, child processes."""

@@ -1,0 +1,1 @@
+"""Entry points of the child processes that do the heavy work of a stage."""

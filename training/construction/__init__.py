@@ -1,0 +1,1 @@
+"""Construction of training trajectories from the known chains of questions."""
