@@ -1,0 +1,91 @@
+# EvolveSearch. `make help` lists the targets; all can be repeated and ask nothing.
+#
+# Stamp files in .venv remember what has been installed: a target installs again only when
+# pyproject.toml, constraints.txt or the choice of torch has changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+# The Python that makes .venv: the first of 3.11 or newer.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+
+# Which build of torch: `cpu`, `gpu`, or a requirement of your own; remembered for later calls.
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+TORCH ?= $(or $(shell cat $(VENV)/torch-choice 2>/dev/null),cpu)
+EXTRAS := browser,deepspeed,dev
+INSTALLED := $(VENV)/installed
+
+PROFILE ?= laptop
+ARGS ?=
+FAST_TESTS := not gpu and not live and not slow and not faults
+ALL_TESTS := not gpu and not live
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all install lint format chromium clean choose-torch
+
+help: ## Lists the targets
+	@echo "EvolveSearch: web-search agents that improve themselves"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
+		| awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make run PROFILE=smoke ARGS='--name try'   another profile, more options"
+	@echo "  make install TORCH=gpu                     the GPU build of torch"
+
+run: $(INSTALLED) ## Installs, fetches the inputs and runs profile laptop (PROFILE=, ARGS=)
+	$(BIN)/evolvesearch assets
+	$(BIN)/evolvesearch run --profile $(PROFILE) $(ARGS)
+
+test: lint chromium ## Lint, types, import contracts and all tests but gpu, live, slow, faults
+	$(BIN)/pytest -m "$(FAST_TESTS)" $(ARGS)
+
+test-all: lint chromium ## The same with the slow tests and the fault tests
+	$(BIN)/pytest -m "$(ALL_TESTS)" $(ARGS)
+
+install: $(INSTALLED) ## .venv with everything that tests and runs need (TORCH=cpu or gpu)
+	@echo "== Ready: $(BIN)/evolvesearch --help"
+
+lint: $(INSTALLED) ## ruff check, ruff format --check, mypy, lint-imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Formats and mends what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+chromium: $(INSTALLED) ## Installs Chromium for the browser tests where there is none
+	@.ci/chromium
+
+clean: ## Removes .venv and the tools' caches
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/made:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "== Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "error: $(PYTHON) cannot make virtual environments; install its venv package (Debian: python3-venv)" >&2; exit 1; }
+	@touch $@
+
+# Written anew only when the choice differs, so that it is newer than the stamp only then.
+$(VENV)/torch-choice: choose-torch | $(VENV)/made
+	@echo "$(TORCH)" | cmp -s - $@ || echo "$(TORCH)" > $@
+
+# Torch first: DeepSpeed's build needs it, and so is itself built without isolation.
+$(INSTALLED): pyproject.toml constraints.txt $(VENV)/torch-choice | $(VENV)/made
+	@echo "== Installing torch $(TORCH_VERSION), build: $(TORCH)"
+	$(PIP) setuptools wheel
+	@case "$(TORCH)" in \
+	cpu) $(PIP) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || { \
+		echo "== No CPU build is offered by the configured package index; installing the default build"; \
+		$(PIP) "torch==$(TORCH_VERSION)"; } ;; \
+	gpu) $(PIP) "torch===$(TORCH_VERSION)" ;; \
+	*) $(PIP) "$(TORCH)" ;; \
+	esac
+	@echo "== Installing EvolveSearch [$(EXTRAS)] in the versions of constraints.txt"
+	$(PIP) --no-build-isolation --editable ".[$(EXTRAS)]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""Inputs fetched from the package registry: models, facts and pages, verified and cached."""

@@ -1,0 +1,29 @@
+"""Makes the engine that a configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.engines.config import EngineConfig
+
+if TYPE_CHECKING:
+    from agents.engines.transformers import TransformersEngine
+
+
+def make_engine(
+    model_dir: Path, config: EngineConfig, max_context_tokens: int
+) -> TransformersEngine:
+    """Loads a model and starts an engine on it; torch is imported here and not before.
+
+    Args:
+        model_dir: Plain Hugging Face folder: config.json and safetensors.
+        config: Which engine, and how it runs.
+        max_context_tokens: Most tokens that one session may hold.
+
+    Raises:
+        EngineError: The model cannot be loaded or is of a family that is not supported.
+    """
+    from agents.engines.transformers import TransformersEngine
+
+    return TransformersEngine(model_dir, config, max_context_tokens)

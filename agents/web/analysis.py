@@ -1,0 +1,71 @@
+"""How text becomes search terms, and where sentences end; the same for pages and queries."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from agents.web.facts.names import strip_accents
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_POSSESSIVE = re.compile(r"['\u2019]s\b")
+_DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_STOPWORDS = frozenset(
+    "a an and are as at be been by did do does find for from has have how i in into is it its of "
+    "on or s that the their then there this to was were what when where which who whom whose why "
+    "will with".split()
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d')\]]*\s+(?=[\"\u201c'(\[]?[A-Z0-9\u00c0-\u00de])")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:[A-Z]|St|Mt|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs|ca|c|cf|Inc|Ltd|Co|Gen|Col|Prof|Rev|approx|"
+    r"e\.g|i\.e|etc|lit|fl|b|d|r)|\b[A-Z]\.[A-Z])\.$"
+)
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, so that `Zürich` and `zurich` are one."""
+    return text.lower() if text.isascii() else strip_accents(text).casefold()
+
+
+@lru_cache(maxsize=65_536)
+def _stem(word: str) -> str:
+    # Plurals only: a stronger stemmer makes different names fall together.
+    if len(word) > 3 and word.isascii() and word.endswith("s"):
+        if word.endswith("ies") and len(word) > 4:
+            return word[:-3] + "y"
+        if not word.endswith(("ss", "us", "is")):
+            return word[:-1]
+    return word
+
+
+def terms(text: str) -> list[str]:
+    """Search terms of a text in order: folded, plurals stripped, without function words.
+
+    A text of nothing but function words (`The Who`) keeps them all.
+    """
+    folded = fold(_DIGIT_GROUPS.sub("", _POSSESSIVE.sub("", text)))
+    words = [str(word) for word in _WORD.findall(folded)]
+    content = [_stem(word) for word in words if word not in _STOPWORDS]
+    return content or words
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a running text; initials and common abbreviations do not end one."""
+    sentences: list[str] = []
+    for line in text.splitlines():
+        start = 0
+        stripped = line.strip()
+        for match in _SENTENCE_END.finditer(stripped):
+            head = stripped[start : match.start()].rstrip("\"\u201d')]")
+            if _ABBREVIATION.search(head):
+                continue
+            sentences.append(stripped[start : match.end()].strip())
+            start = match.end()
+        if stripped[start:].strip():
+            sentences.append(stripped[start:].strip())
+    return sentences
+
+
+def base_title(title: str) -> str:
+    """The title without what tells it apart: `Lyon (city)` becomes `Lyon`."""
+    return re.sub(r"\s*\([^()]*\)$", "", title) or title

@@ -1,0 +1,189 @@
+"""Search over the pages: candidates from a tantivy index, ranked by names and sentences.
+
+BM25 alone answers `France currency` with the article on currencies, or with a dozen pages that
+hold both words. People and agents name a thing and what they want to know of it, so the final
+order asks: is a page's whole name in the query, and does one of its sentences answer the rest?
+`docs/web.md` has the figures by which the library was chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import tantivy
+
+from agents.errors import AssetError
+from agents.web.analysis import base_title, terms
+from agents.web.page_store import PageStore
+from agents.web.pages import Page
+from agents.web.passages import AnalysedPage, analyse, best_passage, line_scores
+
+_NUM_CANDIDATES = 48
+_MAX_NAME_TERMS = 8
+_MAX_QUERY_TERMS = 48
+# Weights of a matched term, by where it matched, as multiples of how telling it is.
+_WHOLE_NAME = 2.0
+_PART_OF_NAME = 0.5
+_SENTENCE = 1.0
+_ELSEWHERE = 0.3
+_PROMINENCE = 4.0
+_KIND_ASKED = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One result of a search.
+
+    Attributes:
+        url: Canonical address of the page.
+        title: Its title.
+        snippet: The one or two sentences of it that answer the query best.
+        score: Higher is better; comparable within one query only.
+    """
+
+    url: str
+    title: str
+    snippet: str
+    score: float
+
+
+def build_index(folder: Path, pages: Iterable[Page]) -> None:
+    """Writes the index of pages that are numbered from 0 in the order given.
+
+    Args:
+        folder: An empty folder.
+        pages: The pages.
+    """
+    builder = tantivy.SchemaBuilder()
+    for field in ("name", "title", "text"):
+        builder.add_text_field(field, tokenizer_name="whitespace", index_option="freq")
+    builder.add_unsigned_field("number", stored=True)
+    # One thread and one segment: the same pages give the same scores everywhere.
+    index = tantivy.Index(builder.build(), path=str(folder))
+    writer = index.writer(heap_size=256_000_000, num_threads=1)
+    for number, page in enumerate(pages):
+        names = dict.fromkeys((base_title(page.title), page.title, *page.names))
+        writer.add_document(
+            tantivy.Document(
+                name=" ".join(filter(None, ("_".join(terms(name)) for name in names))),
+                title=" ".join(dict.fromkeys(t for name in names for t in terms(name))),
+                text=" ".join([*terms(page.text), *(t for h in page.hints for t in terms(h))]),
+                number=number,
+            )
+        )
+    writer.commit()
+    writer.wait_merging_threads()
+
+
+def index_version() -> str:
+    """Version of the library whose file format the index has."""
+    return f"tantivy {metadata.version('tantivy')}"
+
+
+class SearchIndex:
+    """Finds pages by what a query names and asks for.
+
+    Args:
+        folder: A folder that `build_index` made.
+        pages: The same pages, by number.
+        snippet_words: Longest snippet, in words.
+
+    Raises:
+        AssetError: The index cannot be read.
+    """
+
+    def __init__(self, folder: Path, pages: PageStore, snippet_words: int) -> None:
+        try:
+            index = tantivy.Index.open(str(folder))
+        except (ValueError, OSError) as error:
+            raise AssetError(f"the search index {folder} cannot be read: {error}") from error
+        self._schema = index.schema
+        self._searcher = index.searcher()
+        self._pages = pages
+        self._snippet_words = snippet_words
+        self._weight = lru_cache(maxsize=65_536)(self._inverse_frequency)
+
+    def search(self, query: str, k: int) -> list[SearchHit]:
+        """The best pages for a query, the best first; ties go by prominence, then by url.
+
+        Args:
+            query: Words in any order; no operators.
+            k: Most results.
+        """
+        wanted = list(dict.fromkeys(terms(query)))[:_MAX_QUERY_TERMS]
+        if not wanted or k < 1:
+            return []
+        scored = [(self._score(page, wanted), page) for page in self._candidates(query, wanted, k)]
+        scored.sort(key=lambda pair: (-pair[0], pair[1].url))
+        return [
+            SearchHit(
+                page.url,
+                page.title,
+                best_passage(page, query, self._snippet_words, self._weight),
+                score,
+            )
+            for score, page in scored[:k]
+        ]
+
+    def _candidates(self, query: str, wanted: list[str], k: int) -> list[Page]:
+        clauses: list[tuple[tantivy.Occur, tantivy.Query]] = []
+
+        def add(field: str, term: str, boost: float) -> None:
+            match = tantivy.Query.term_query(self._schema, field, term, "freq")
+            clauses.append((tantivy.Occur.Should, tantivy.Query.boost_query(match, boost)))
+
+        for term in wanted:
+            add("title", term, 1.0)
+            add("text", term, 1.0)
+        # Whole names are indexed as one term, so that no page that the query names is missed.
+        words = terms(query)[:_MAX_QUERY_TERMS]
+        spans = {
+            "_".join(words[start:end])
+            for start in range(len(words))
+            for end in range(start + 1, min(start + _MAX_NAME_TERMS, len(words)) + 1)
+        }
+        for span in sorted(spans):
+            add("name", span, 2.0)
+        found = self._searcher.search(
+            tantivy.Query.boolean_query(clauses), max(_NUM_CANDIDATES, 2 * k)
+        )
+        return [self._pages.numbered(self._searcher.doc(at)["number"][0]) for _, at in found.hits]
+
+    def _score(self, page: Page, wanted: list[str]) -> float:
+        analysed = analyse(page)
+        named = self._best_name(analysed, wanted)
+        score = sum(_WHOLE_NAME * self._weight(term) for term in named)
+        rest = [term for term in wanted if term not in named]
+        lines = line_scores(analysed, rest, self._weight)
+        if lines:
+            best = max(range(len(lines)), key=lambda i: lines[i])
+            score += _SENTENCE * lines[best]
+            covered = analysed.line_terms[best] | analysed.hint_terms[best]
+            rest = [term for term in rest if term not in covered]
+        titles = analysed.names[0] if analysed.names else frozenset()
+        for term in rest:
+            if term in titles:
+                score += _PART_OF_NAME * self._weight(term)
+            elif term in analysed.all_terms:
+                score += _ELSEWHERE * self._weight(term)
+        if page.kind in wanted:
+            score += _KIND_ASKED
+        return score + _PROMINENCE * page.prominence
+
+    def _best_name(self, page: AnalysedPage, wanted: list[str]) -> frozenset[str]:
+        asked = set(wanted)
+        whole = [name for name in page.names if name <= asked]
+        return max(
+            whole, key=lambda name: sum(self._weight(term) for term in name), default=frozenset()
+        )
+
+    def _inverse_frequency(self, term: str) -> float:
+        frequency = max(
+            self._searcher.doc_freq("text", term), self._searcher.doc_freq("title", term)
+        )
+        return math.log(1.0 + self._searcher.num_docs / (1.0 + frequency))

@@ -1,0 +1,136 @@
+"""Which sentence of a page answers a query best.
+
+Pages are short and their sentences are self-contained, so one or two sentences make a snippet
+that a small model can answer from, at a fraction of the page's tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+from agents.web.analysis import base_title, terms
+from agents.web.pages import Page
+
+# A hint counts a little less than the word itself.
+_HINT = 0.8
+_ELLIPSIS = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysedPage:
+    """A page's search terms, by where they stand.
+
+    Attributes:
+        names: Terms of each name of the page: its title, the title without what tells it apart,
+            and other names.
+        lines: Sentences of the text.
+        line_terms: Terms of each sentence.
+        hint_terms: Terms of each sentence's hint.
+        all_terms: Terms of the whole page.
+    """
+
+    names: tuple[frozenset[str], ...]
+    lines: tuple[str, ...]
+    line_terms: tuple[frozenset[str], ...]
+    hint_terms: tuple[frozenset[str], ...]
+    all_terms: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def analyse(page: Page) -> AnalysedPage:
+    """Analyses a page once."""
+    names = dict.fromkeys(
+        frozenset(terms(name)) for name in (base_title(page.title), page.title, *page.names)
+    )
+    rows = page.text.splitlines()
+    hints = page.hints if len(page.hints) == len(rows) else ("",) * len(rows)
+    kept = [(row, hint) for row, hint in zip(rows, hints, strict=True) if row.strip()]
+    lines = tuple(row for row, _ in kept)
+    line_terms = tuple(frozenset(terms(row)) for row in lines)
+    hint_terms = tuple(frozenset(terms(hint)) for _, hint in kept)
+    everything = frozenset().union(*names, *line_terms, *hint_terms)
+    return AnalysedPage(tuple(n for n in names if n), lines, line_terms, hint_terms, everything)
+
+
+def line_scores(
+    page: AnalysedPage, query: Collection[str], weight: Callable[[str], float]
+) -> list[float]:
+    """How well each sentence answers a query.
+
+    Args:
+        page: The page.
+        query: The query's terms.
+        weight: How telling a term is.
+
+    Returns:
+        One score a sentence, 0 where nothing matches.
+    """
+    return [
+        sum(
+            weight(term) * (1.0 if term in own else _HINT)
+            for term in query
+            if term in own or term in hints
+        )
+        for own, hints in zip(page.line_terms, page.hint_terms, strict=True)
+    ]
+
+
+def best_passage(
+    page: Page, query: str, max_words: int, weight: Callable[[str], float] = lambda _: 1.0
+) -> str:
+    """The one or two sentences of a page that answer a query best, in the page's order.
+
+    A second sentence comes along only where it answers to words that the first does not; where
+    nothing but the page's name matches, the page's beginning is given.
+
+    Args:
+        page: The page.
+        query: What is looked for.
+        max_words: Longest passage, in words; a longer sentence is cut around what matches.
+        weight: How telling a search term is.
+
+    Returns:
+        The passage; empty for a page without text.
+    """
+    analysed = analyse(page)
+    if not analysed.lines:
+        return ""
+    wanted = list(dict.fromkeys(terms(query)))
+    named = frozenset().union(*(n for n in analysed.names if n <= set(wanted)))
+    asked = [term for term in wanted if term not in named]
+    scores = line_scores(analysed, asked, weight)
+    if not any(scores):
+        return _cut(analysed.lines[0], wanted, max_words)
+    # The page's own name breaks ties between sentences, then their order does.
+    by_name = line_scores(analysed, sorted(named), weight)
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], -by_name[i], i))
+    first = order[0]
+    chosen = [first]
+    missing = [
+        term
+        for term in asked
+        if term not in analysed.line_terms[first] and term not in analysed.hint_terms[first]
+    ]
+    rest = line_scores(analysed, missing, weight)
+    second = max(range(len(rest)), key=lambda i: (rest[i], -i))
+    room = max_words - len(analysed.lines[first].split())
+    if rest[second] > 0 and len(analysed.lines[second].split()) <= room:
+        chosen.append(second)
+    return " ".join(_cut(analysed.lines[i], wanted, max_words) for i in sorted(chosen))
+
+
+def _cut(line: str, wanted: Collection[str], max_words: int) -> str:
+    words = line.split()
+    if len(words) <= max_words:
+        return line
+    wanted = set(wanted)
+    hits = [bool(wanted.intersection(terms(word))) for word in words]
+    start = max(
+        range(len(words) - max_words + 1), key=lambda i: (sum(hits[i : i + max_words]), -i)
+    )
+    cut = " ".join(words[start : start + max_words])
+    head = f"{_ELLIPSIS} " if start else ""
+    tail = "" if start + max_words == len(words) else f" {_ELLIPSIS}"
+    return f"{head}{cut}{tail}"

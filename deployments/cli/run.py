@@ -1,0 +1,40 @@
+"""`evolvesearch run`: the loop from the base policy to the last iteration."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from deployments.cli.console import duration, output
+from deployments.cli.options import Settings, reuse_options, shared_options
+from deployments.cli.tables import next_commands, score_table
+
+
+@click.command()
+@shared_options
+@reuse_options
+def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, ...]) -> None:
+    r"""Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
+
+    A stage whose result lies in the store is reused, so a run that was stopped or killed goes on
+    where it was: give the same command again.
+
+    \b
+    Examples:
+      evolvesearch run
+      evolvesearch run --profile smoke --json
+      evolvesearch run --name longer --set iterations=4 --set rl.num_steps=10
+      evolvesearch run --redo benchmark
+    """
+    config = settings.config()
+    with output(settings.json) as answer:
+        from flows.evolve import run_evolution
+
+        document = run_evolution(config, name=name, no_reuse=no_reuse, redo=redo)
+        answer(document)
+    if settings.json:
+        return
+    console = Console(highlight=False)
+    console.print(score_table(document["iterations"]))
+    console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n", markup=False)
+    console.print(next_commands(settings, document["run"]), markup=False, soft_wrap=True)

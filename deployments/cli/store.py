@@ -1,0 +1,139 @@
+"""`evolvesearch runs`, `show` and `sql`: look into the store."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import click
+from rich.console import Console
+
+from agents.errors import UsageError
+from deployments.cli.console import duration, output
+from deployments.cli.options import Settings, shared_options
+from deployments.cli.tables import command, percent, plain_table, score_table, stage_table
+
+_SHOWN_ROWS = 50
+"""Rows of an SQL answer that a person is shown; --json and --csv give all."""
+
+
+@click.command()
+@shared_options
+def runs(settings: Settings) -> None:
+    r"""List the runs of the store, the newest last.
+
+    \b
+    Examples:
+      evolvesearch runs
+      evolvesearch runs --store /data/store --json
+    """
+    config = settings.config()
+    with output(settings.json) as answer:
+        from deployments.cli.run_documents import summary_of
+        from tasks.runs import RunLog
+
+        store = settings.existing_store(config.store.uri)
+        rows = [summary_of(store, record) for record in RunLog(store.objects).runs()]
+        answer(rows)
+    if settings.json:
+        return
+    table = plain_table()
+    for heading in ("run", "profile", "status", "started"):
+        table.add_column(heading)
+    for heading in ("took", "base", "last"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        averages = [entry["average"] for entry in row["policies"]] or [None]
+        started, took = row["started_at"][:16].replace("T", " "), duration(row["wall_s"])
+        names = (row["run"], row["profile"], row["status"], started, took)
+        table.add_row(*names, percent(averages[0]), percent(averages[-1]))
+    console = Console(highlight=False)
+    console.print(table if rows else "No runs yet: evolvesearch run")
+    if rows:
+        console.print(f"Next: {command(settings, 'show', rows[-1]['run'])}", markup=False)
+
+
+@click.command()
+@click.argument("run")
+@shared_options
+def show(settings: Settings, run: str) -> None:
+    r"""Show a run: its stages, the filter's funnel, the scores of its policies.
+
+    RUN is a name from `evolvesearch runs`, or `last`.
+
+    \b
+    Examples:
+      evolvesearch show last
+      evolvesearch show smoke-1a2b3c4d --json
+    """
+    config = settings.config()
+    with output(settings.json) as answer:
+        from deployments.cli.run_documents import document_of, find_run
+        from tasks.runs import RunLog
+
+        store = settings.existing_store(config.store.uri)
+        record = find_run(RunLog(store.objects).runs(), run)
+        document = document_of(store, record)
+        answer(document)
+    if settings.json:
+        return
+    console = Console(highlight=False)
+    head = f"Run {record.run}, profile {record.profile}: {record.status}"
+    console.print(f"{head}, {duration(record.wall_s)}", markup=False, style="bold")
+    if record.error:
+        console.print(f"error: {record.error}", markup=False, style="red")
+    console.print(stage_table(document["stages"]))
+    if document["funnel"]:
+        table = plain_table("Filter: what became of the trajectories")
+        for heading in ("iteration", "on", "verdict", "reason"):
+            table.add_column(heading)
+        table.add_column("trajectories", justify="right")
+        for row in document["funnel"]:
+            verdict = "kept" if row["kept"] else "dropped"
+            count = f"{row['num_trajectories']:,}"
+            place = (str(row["iteration"]), row["subject"])
+            table.add_row(*place, verdict, row["reason"], count)
+        console.print(table)
+    if document["iterations"]:
+        console.print(score_table(document["iterations"]))
+
+
+@click.command()
+@click.argument("query")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@shared_options
+def sql(settings: Settings, query: str, as_csv: bool) -> None:
+    r"""Query the store with SQL; docs/schema.md lists the views and their columns.
+
+    Views: questions, trajectories, turns, rewards, verdicts, sft_examples, policies, answers,
+    benchmarks, stages, lineage. The dialect is DuckDB's.
+
+    \b
+    Examples:
+      evolvesearch sql "select stage, iteration, wall_s from stages order by 2, 1"
+      evolvesearch sql "select reason, count(*) from verdicts group by all" --csv
+      evolvesearch sql "describe trajectories"
+    """
+    if as_csv and settings.json:
+        raise UsageError("--csv and --json: expected one of them")
+    config = settings.config()
+    with output(settings.json) as answer:
+        from tasks.catalog import Catalog
+
+        result = Catalog(settings.existing_store(config.store.uri)).query(query)
+        rows = result.to_pylist()
+        answer(rows)
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(result.column_names)
+        writer.writerows(row.values() for row in rows)
+    elif not settings.json:
+        table = plain_table()
+        for column in result.column_names:
+            table.add_column(column, overflow="fold")
+        for row in rows[:_SHOWN_ROWS]:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        console = Console(highlight=False, markup=False)
+        console.print(table)
+        more = f", the first {_SHOWN_ROWS} shown (--json, --csv: all)"
+        console.print(f"{len(rows):,} rows{more if len(rows) > _SHOWN_ROWS else ''}")

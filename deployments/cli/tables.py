@@ -1,0 +1,99 @@
+"""The tables that commands end with, and the commands to try next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from deployments.cli.console import duration
+from deployments.cli.options import Settings
+
+EXAMPLE_QUESTION = "What is the currency of the country where the city of Lyon is located?"
+EXAMPLE_SQL = "select stage, iteration, wall_s from stages"
+
+
+def plain_table(title: str = "") -> Table:
+    """An empty table in the one look that all commands share."""
+    return Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+def percent(fraction: float | None) -> str:
+    """Writes a fraction as a percentage without its sign."""
+    return "" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def score_table(iterations: Sequence[Mapping[str, Any]]) -> Table:
+    """Accuracy in percent: a row a benchmark, a column a policy from base to last, and the gain.
+
+    Args:
+        iterations: Entries of a run's document, the base policy first.
+    """
+    table = plain_table("Accuracy on held-out questions, %")
+    table.add_column("benchmark")
+    for entry in iterations:
+        table.add_column(_heading(entry), justify="right")
+    table.add_column("gain", justify="right")
+    names = list(dict.fromkeys(name for entry in iterations for name in entry["benchmarks"]))
+    for name in names:
+        scores = [entry["benchmarks"].get(name, {}).get("accuracy") for entry in iterations]
+        table.add_row(name, *map(percent, scores), _gain(scores))
+    table.add_section()
+    averages = [entry["average"] for entry in iterations]
+    table.add_row("average", *map(percent, averages), _gain(averages), style="bold")
+    return table
+
+
+def _heading(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"]) if entry["promoted"] else f"{entry['name']} (not promoted)"
+
+
+def _gain(scores: Sequence[float | None]) -> str:
+    first, last = scores[0], scores[-1]
+    return "" if first is None or last is None else f"{100 * (last - first):+.1f}"
+
+
+def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:
+    """A row a stage: what it worked on, how it ended, how long it took.
+
+    Args:
+        stages: Rows with `iteration, stage, subject, status, reused, wall_s, error`.
+    """
+    table = plain_table("Stages")
+    for name in ("iteration", "stage", "on", "status"):
+        table.add_column(name)
+    table.add_column("took", justify="right")
+    for row in stages:
+        status = "reused" if row["reused"] and row["status"] == "done" else str(row["status"])
+        if row["error"]:
+            status = f"{status}: {row['error']}"
+        took = duration(row["wall_s"] or 0.0)
+        table.add_row(str(row["iteration"]), row["stage"], row["subject"] or "", status, took)
+    return table
+
+
+def command(settings: Settings, *words: str) -> str:
+    """Writes a command to copy, on the same store as this one."""
+    store = [] if settings.store is None else ["--store", settings.store]
+    return shlex.join(["evolvesearch", *words, *store])
+
+
+def next_commands(settings: Settings, run: str) -> str:
+    """The commands to try after a run."""
+    return "\n".join(
+        [
+            "Next:",
+            f"  {command(settings, 'ask', EXAMPLE_QUESTION)}",
+            f"  {command(settings, 'show', run)}",
+            f"  {command(settings, 'sql', EXAMPLE_SQL)}",
+        ]
+    )

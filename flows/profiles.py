@@ -1,0 +1,158 @@
+"""Loading a profile: a TOML file of overrides, then `KEY=VALUE` settings, into a checked config."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from agents.errors import ConfigError
+from flows.config import EvolutionConfig
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that come with the package."""
+    folder = resources.files("deployments") / "profiles"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_profile(
+    name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> EvolutionConfig:
+    """Loads a profile and applies settings on top.
+
+    Args:
+        name_or_path: A shipped profile's name, or the path of a TOML file.
+        overrides: `KEY=VALUE` texts with dotted keys (`rollout.num_questions=8`), values written
+            as TOML or plain text, `none` for None; or a mapping of dotted keys to values.
+
+    Raises:
+        ConfigError: Unknown profile or key, or a value of the wrong type or out of bounds; one
+            line that names the key, what came and what was expected.
+    """
+    name, document = _read_profile(name_or_path)
+    document["profile"] = name
+    settings = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
+    known = list(config_keys(EvolutionConfig))
+    for key, value in settings.items():
+        if key not in known:
+            raise ConfigError(_unknown_key(key, known))
+        _put(document, key, _value_of(value))
+    try:
+        return EvolutionConfig.model_validate(document)
+    except ValidationError as first:
+        # `--set agents.prompt=7` means text: a value that does not fit as TOML is tried as given.
+        for key in {_key_of(error["loc"], known) for error in first.errors()} & set(settings):
+            _put(document, key, settings[key])
+    try:
+        return EvolutionConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, known)) from error
+
+
+def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """All dotted keys of a configuration class, sections included."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        yield key
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from config_keys(kind, f"{key}.")
+
+
+def _read_profile(name_or_path: str) -> tuple[str, dict[str, Any]]:
+    path = Path(name_or_path)
+    if name_or_path in profile_names():
+        name = name_or_path
+        text = (resources.files("deployments") / "profiles" / f"{name}.toml").read_text("utf-8")
+    elif path.suffix == ".toml":
+        name = path.stem
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read profile {name_or_path}: {error}") from error
+    else:
+        known = profile_names()
+        raise ConfigError(
+            f"unknown profile {name_or_path!r}{_near(name_or_path, known)}; "
+            f"expected one of {', '.join(known)}, or the path of a .toml file"
+        )
+    try:
+        return name, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"profile {name_or_path} is not valid TOML: {error}") from error
+
+
+def _parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {text!r}: expected KEY=VALUE, such as rl.num_steps=5")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _value_of(value: Any) -> Any:
+    """Reads a setting's text as a TOML value where it is one."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _put(document: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections):
+        document = document.setdefault(section, {})
+        if not isinstance(document, dict):
+            above = ".".join(sections[: depth + 1])
+            raise ConfigError(f"config key {above!r}: got a single value, expected a section")
+    document[last] = value
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    hint = _near(key, known)
+    if not hint:
+        section = key.rpartition(".")[0] + "."
+        siblings = [other for other in known if other.startswith(section) and section != "."]
+        hint = f"; keys there: {', '.join(siblings[:12])}" if siblings else ""
+    return f"unknown config key {key!r}{hint}"
+
+
+def _key_of(location: tuple[int | str, ...], known: Sequence[str]) -> str:
+    """The config key an error belongs to: the longest known one, without indices and variants."""
+    names = [part for part in location if isinstance(part, str)]
+    for length in range(len(names), 0, -1):
+        if (key := ".".join(names[:length])) in known:
+            return key
+    return ".".join(names)
+
+
+def _explain(error: ValidationError, known: Sequence[str]) -> str:
+    details = error.errors()[0]
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(".".join(str(part) for part in details["loc"]), known)
+    message = details["msg"].removeprefix("Value error, ")
+    key = _key_of(details["loc"], known)
+    if isinstance(details["input"], dict | BaseModel) and details["type"] == "value_error":
+        return f"config section {key!r}: {message}" if key else f"config: {message}"
+    return f"config key {key!r}: got {details['input']!r}; {message[0].lower()}{message[1:]}"

@@ -1,0 +1,80 @@
+"""The construct stage: the web, the questions from its facts, and the base policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agents.errors import UsageError
+from tasks.artifacts import ArtifactStore
+from tasks.config import TINY_MODEL, StageConfig, StageContext
+from tasks.digests import file_digest
+from tasks.heavy import run_heavy
+from tasks.manifest import ArtifactRef
+from tasks.policies import policy_digest
+from tasks.sampling_inputs import prompt_digest
+from tasks.stage import StageOutcome, StageWork, run_stage
+from tasks.stage_task import stage_task
+
+
+@stage_task("make web, questions and base policy")
+def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome:
+    """Makes what every run starts from.
+
+    Returns:
+        Artifacts `questions` and `policy` (the base policy).
+
+    Raises:
+        UsageError: The model or a file named in the configuration cannot be used.
+        AssetError: An input could not be fetched.
+    """
+    store = ArtifactStore.open(config.store.uri)
+
+    def compute(key: str) -> None:
+        run_heavy(
+            "tasks.jobs.construct:run",
+            {"config": config.model_dump(mode="json"), "context": context.model_dump(), "key": key},
+            description="construct",
+        )
+
+    sections: dict[str, Any] = {"web": config.web, "questions": config.questions, "model": config.model}
+    if config.model == TINY_MODEL:
+        # Its vocabulary and its size come from the conversations that it is to learn.
+        sections |= {
+            "agents": config.agents,
+            "prompt": prompt_digest(config),
+            "cold_start": config.cold_start,
+        }
+    work = StageWork(
+        stage="construct",
+        config=sections,
+        inputs=_digests_of_files(config),
+        outputs=("questions", "policy"),
+        seed=config.seed,
+        compute=compute,
+    )
+    return run_stage(store, context, work)
+
+
+def web_digest(store: ArtifactStore, questions: ArtifactRef) -> str:
+    """Digest of the web that a `questions` artifact was made from."""
+    return str(store.manifest(questions).metadata.get("web", ""))
+
+
+def _digests_of_files(config: StageConfig) -> list[str]:
+    """Digests of all that the configuration names by its path, which may change behind it."""
+    digests = [_file(path) for path in config.web.corpus]
+    if config.questions.training_file is not None:
+        digests.append(_file(config.questions.training_file))
+    for name, path in sorted(config.questions.benchmark_files.items()):
+        digests.append(f"{name}:{_file(path)}")
+    if Path(config.model).expanduser().is_dir():
+        digests.append(policy_digest(Path(config.model).expanduser()))
+    return digests
+
+
+def _file(path: str) -> str:
+    try:
+        return file_digest(Path(path).expanduser())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

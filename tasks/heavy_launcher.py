@@ -1,0 +1,73 @@
+"""The server process that heavy children are forked from, as seen by the process that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class HeavyLauncher:
+    """The one server of this process, started when first needed and again where it died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._owner = 0
+
+    def ensure(self) -> None:
+        """Starts the server where none lives."""
+        with self._lock:
+            self._ensure()
+
+    def send(self, request: Mapping[str, str], descriptors: list[int]) -> None:
+        """Sends one request with its descriptors."""
+        data = json.dumps(dict(request)).encode()
+        with self._lock:
+            control = self._ensure()
+            socket.send_fds(control, [data], descriptors)
+
+    def stop(self) -> None:
+        """Closes the control socket, upon which the server kills its children and ends."""
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+            if self._process is not None and self._owner == os.getpid():
+                self._process.wait()
+            self._control = self._process = None
+
+    def _ensure(self) -> socket.socket:
+        lives = self._process is not None and self._process.poll() is None
+        if self._control is None or not lives or self._owner != os.getpid():
+            # Sequential packets keep one request one message, its descriptors with it.
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            root = str(Path(__file__).resolve().parent.parent)
+            inherited = os.environ.get("PYTHONPATH")
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tasks.heavy_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Its own session: a Ctrl-C on the terminal is this process's to handle.
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([root, *([inherited] if inherited else [])]),
+                    # Asking the driver instead of the runtime leaves CUDA usable after the fork.
+                    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+                },
+            )
+            theirs.close()
+            self._owner = os.getpid()
+        return self._control
+
+
+SERVER = HeavyLauncher()
+"""The launcher of this process."""

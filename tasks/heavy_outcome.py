@@ -1,0 +1,71 @@
+"""How a heavy child ended, as a result or as the one error that says why it has none."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agents.errors import EvolveSearchError, StageError
+
+_MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
+
+
+class HeavyMemoryError(StageError):
+    """A child ran out of memory, of the machine or of the accelerator."""
+
+
+class HeavyKilledError(StageError):
+    """A child was killed from outside, or crashed in native code."""
+
+
+def num_oom_kills() -> int:
+    """How many processes the kernel has killed here for lack of memory; 0 where unknown."""
+    try:
+        lines = _MEMORY_EVENTS.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def error_of_event(event: Mapping[str, Any], description: str, log: Path) -> EvolveSearchError:
+    """The error that a child described: its own type where it is one of ours."""
+    message = str(event["message"])
+    if event["memory"]:
+        return HeavyMemoryError(
+            f"{description} ran out of memory ({message}); "
+            f"lower the batch size or the context length; log: {log}"
+        )
+    if event["ours"]:
+        for known in _tree(EvolveSearchError):
+            if known.__name__ == event["type"]:
+                return known(message)
+        return StageError(message)
+    return StageError(f"{description} failed: {event['type']}: {message}; log: {log}")
+
+
+def error_of_exit(code: int, oom_kills: int, description: str, log: Path) -> EvolveSearchError:
+    """The error of a child that ended without a word.
+
+    Args:
+        code: Its exit code; negative: the signal that killed it.
+        oom_kills: Kills for lack of memory while it ran.
+        description: What it did.
+        log: Where its output lies.
+    """
+    if code == -signal.SIGKILL and oom_kills:
+        return HeavyMemoryError(
+            f"{description} was killed by the system for lack of memory; "
+            f"lower the batch size or the context length; log: {log}"
+        )
+    if code < 0:
+        name = signal.Signals(-code).name
+        return HeavyKilledError(f"{description} was killed by {name}; log: {log}")
+    return StageError(f"{description} ended with exit code {code} and no result; log: {log}")
+
+
+def _tree(base: type[EvolveSearchError]) -> Iterator[type[EvolveSearchError]]:
+    yield base
+    for each in base.__subclasses__():
+        yield from _tree(each)

@@ -1,0 +1,89 @@
+"""Child of the benchmark and gate stages: greedy answers and their scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.randomness import derive_seed
+from agents.runner import RolloutJob
+from agents.trajectory import Question, Trajectory
+from evaluation.benchmarks import summarise
+from evaluation.scoring import score_answer
+from tasks.heavy_child import Emit
+from tasks.jobs.payload import Job
+from tasks.jobs.sampling import open_sampler, sampling_metrics
+from tasks.rows import trajectory_row
+from tasks.shards import ShardLog
+
+
+def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
+    """Asks `options.question_ids` and writes `trajectories`, `answers` and `benchmarks`."""
+    job = Job(payload)
+    config, source = job.config, str(job.options["source"])
+    known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
+    questions = [known[question_id] for question_id in job.options["question_ids"]]
+    policy = job.inputs["policy"]
+    rollouts = [
+        RolloutJob(
+            question=question,
+            rollout_index=0,
+            seed=derive_seed(config.seed, source, question.question_id),
+            temperature=config.benchmark.temperature,
+            top_p=1.0,
+            iteration=job.context.iteration,
+            policy=policy.digest,
+            source=source,
+        )
+        for question in questions
+    ]
+    with open_sampler(job.store.policy_folder(policy), config) as sampler:
+        description = "Gate questions" if source == "gate" else "Benchmark questions"
+        trajectories = sampler.run_logged(rollouts, description, job.store, job.key)
+    rows = [trajectory_row(trajectory) for trajectory in trajectories]
+    job.write_table("trajectories", rows, metadata={"metrics": sampling_metrics(trajectories)})
+    answers = [
+        _answer_row(question, trajectory)
+        for question, trajectory in zip(questions, trajectories, strict=True)
+    ]
+    job.write_table("answers", answers)
+    job.write_table("benchmarks", _benchmark_rows(answers))
+    ShardLog(job.store, job.key).clear()
+    return {}
+
+
+def _answer_row(question: Question, trajectory: Trajectory) -> dict[str, Any]:
+    score = score_answer(trajectory.answer, question.answers)
+    return {
+        "policy": trajectory.policy,
+        "benchmark": question.split,
+        "question_id": question.question_id,
+        "trajectory_id": trajectory.trajectory_id,
+        "predicted": trajectory.answer,
+        "golds": list(question.answers),
+        "em": float(score.em),
+        "f1": float(score.f1),
+        "accuracy": float(score.accuracy),
+        "judge": None,
+        "stop_reason": trajectory.stop_reason.value,
+        "num_tokens": len(trajectory.token_ids),
+        "num_tool_calls": trajectory.num_tool_calls,
+    }
+
+
+def _benchmark_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for name in dict.fromkeys(answer["benchmark"] for answer in answers):
+        score = summarise([answer for answer in answers if answer["benchmark"] == name])
+        rows.append(
+            {
+                "policy": answers[0]["policy"],
+                "benchmark": name,
+                "num_questions": score.num_questions,
+                "em": score.em,
+                "f1": score.f1,
+                "accuracy": score.accuracy,
+                "ci_low": score.ci_low,
+                "ci_high": score.ci_high,
+            }
+        )
+    return rows

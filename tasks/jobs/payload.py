@@ -1,0 +1,105 @@
+"""What every job is given, read back into types."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts import ArtifactStore
+from tasks.config import StageConfig, StageContext
+from tasks.manifest import ArtifactRef
+
+
+class Job:
+    """A stage's work, inside its child process.
+
+    Attributes:
+        config: The configuration.
+        context: Which stage of which run it is.
+        key: Key to write artifacts under.
+        store: The store.
+        inputs: Artifacts to read, by name.
+        options: What else the stage says, by name.
+    """
+
+    def __init__(self, payload: Mapping[str, Any]) -> None:
+        self.config = StageConfig.model_validate(payload["config"])
+        self.context = StageContext.model_validate(payload["context"])
+        self.key: str = payload["key"]
+        self.store = ArtifactStore.open(self.config.store.uri)
+        self.inputs = {
+            name: ArtifactRef.from_json(ref) for name, ref in payload.get("inputs", {}).items()
+        }
+        self.options: Mapping[str, Any] = payload.get("options", {})
+
+    @property
+    def parents(self) -> tuple[ArtifactRef, ...]:
+        """The inputs, as parents of what is made from them."""
+        return tuple(self.inputs.values())
+
+    def write_table(
+        self,
+        kind: str,
+        rows: list[dict[str, Any]],
+        *,
+        name: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ArtifactRef:
+        """Writes a table under the stage's key; its name is its kind where none is given."""
+        return self.store.write_table(
+            kind,
+            rows,
+            stage_key=self.key,
+            name=name or kind,
+            parents=self.parents,
+            run=self.context.run,
+            iteration=self.context.iteration,
+            metadata=metadata,
+        )
+
+    def write_policy(self, folder: Path, metadata: Mapping[str, Any] | None = None) -> ArtifactRef:
+        """Writes a policy under the stage's key."""
+        return self.store.write_policy(
+            folder,
+            stage_key=self.key,
+            parents=self.parents,
+            run=self.context.run,
+            iteration=self.context.iteration,
+            metadata=metadata,
+        )
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder for large files, on the store's own disk; removed at the end.
+
+        It has the stage's key in its path, so that what a killed job left there is removed by
+        the next one.
+        """
+        folder = self.store.objects.path_of(f"partial/{self.key}/scratch")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def payload_of(
+    config: StageConfig,
+    context: StageContext,
+    key: str,
+    inputs: Mapping[str, ArtifactRef],
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The payload that `Job` reads."""
+    return {
+        # Fields of the loop stay out: the child validates by the stages' own class.
+        "config": config.model_dump(mode="json", include=set(StageConfig.model_fields)),
+        "context": context.model_dump(mode="json"),
+        "key": key,
+        "inputs": {name: ref.to_json() for name, ref in inputs.items()},
+        "options": dict(options or {}),
+    }

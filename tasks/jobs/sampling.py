@@ -1,0 +1,138 @@
+"""A policy at work in this process: engine, tokenizer, web and tools, opened and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.chat_format import Tokenizer
+from agents.engines.factory import make_engine
+from agents.engines.transformers import TransformersEngine
+from agents.runner import RolloutJob, run_rollouts
+from agents.tools.base import Tool
+from agents.toolset import make_tools
+from agents.trajectory import Trajectory
+from agents.web.local import open_web
+from agents.web.site import WebSite
+from tasks.artifacts import ArtifactStore
+from tasks.config import StageConfig
+from tasks.shards import ShardLog
+
+_SHARD_SIZE = 8
+"""Finished trajectories in one shard: what a killed stage may lose."""
+
+
+class Sampler:
+    """Rolls out questions with one policy.
+
+    Attributes:
+        engine: The engine that generates.
+        tokenizer: The policy's tokenizer.
+        tools: The agent's tools.
+    """
+
+    def __init__(
+        self,
+        engine: TransformersEngine,
+        tokenizer: Tokenizer,
+        tools: dict[str, Tool],
+        config: StageConfig,
+    ) -> None:
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self.tools = tools
+        self._config = config
+
+    def run(
+        self,
+        jobs: Sequence[RolloutJob],
+        description: str,
+        on_finished: Callable[[Trajectory], None] | None = None,
+    ) -> list[Trajectory]:
+        """Makes one trajectory for each job, in the order of the jobs."""
+        return run_rollouts(
+            jobs,
+            self.engine,
+            self.tokenizer,
+            self.tools,
+            self._config.agents,
+            on_finished,
+            max_concurrency=self._config.engine.batch_size,
+            description=description,
+        )
+
+    def run_logged(
+        self, jobs: Sequence[RolloutJob], description: str, store: ArtifactStore, key: str
+    ) -> list[Trajectory]:
+        """Like `run`, but what is finished is logged, and what was logged is not done again.
+
+        Args:
+            jobs: The whole stage's jobs, including those that an earlier start finished.
+            description: What the bar says.
+            store: Where the log is kept.
+            key: Key of the stage; its log.
+
+        Returns:
+            All trajectories in the order of the jobs.
+        """
+        log = ShardLog(store, key)
+        finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
+        waiting: list[Trajectory] = []
+
+        def keep(trajectory: Trajectory) -> None:
+            finished[trajectory.trajectory_id] = trajectory
+            waiting.append(trajectory)
+            if len(waiting) >= _SHARD_SIZE:
+                log.append_trajectories(waiting)
+                waiting.clear()
+
+        try:
+            self.run([job for job in jobs if job.trajectory_id not in finished], description, keep)
+        finally:
+            log.append_trajectories(waiting)
+        return [finished[job.trajectory_id] for job in jobs]
+
+
+@contextmanager
+def open_sampler(policy: Path, config: StageConfig) -> Iterator[Sampler]:
+    """Loads a policy and opens the web for the duration of a block."""
+    with ExitStack() as stack:
+        tools = stack.enter_context(open_tools(config))
+        engine = make_engine(policy, config.engine, config.agents.max_context_tokens)
+        stack.callback(engine.close)
+        yield Sampler(engine, load_tokenizer(policy), tools, config)
+
+
+@contextmanager
+def open_tools(config: StageConfig) -> Iterator[dict[str, Tool]]:
+    """Opens the web and makes the agent's tools, with a site to visit where that is asked for."""
+    web = open_web(config.web)
+    if config.agents.visit.mode == "direct":
+        yield make_tools(web, config.agents)
+        return
+    with WebSite(web) as site:
+        yield make_tools(web, config.agents, site.url)
+
+
+def load_tokenizer(policy: Path) -> Tokenizer:
+    """The tokenizer of a policy's folder; code that a folder brings along is never run."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(policy, trust_remote_code=False)
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def sampling_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Numbers of a set of trajectories that are worth showing."""
+    count = max(1, len(trajectories))
+    return {
+        "num_trajectories": len(trajectories),
+        "answered": sum(t.answer is not None for t in trajectories) / count,
+        "well_formed": sum(t.format_ok for t in trajectories) / count,
+        "failed": sum(t.stop_reason.is_infrastructure for t in trajectories) / count,
+        "tool_calls": sum(t.num_tool_calls for t in trajectories) / count,
+        "sampled_tokens": sum(sum(t.loss_mask) for t in trajectories),
+        "tokens": sum(len(t.token_ids) for t in trajectories),
+    }

@@ -1,0 +1,229 @@
+"""The declared columns of every kind of table in the store.
+
+The same declarations write the Parquet files, shape the SQL views and make `docs/schema.md`.
+A column marked volatile (a timing) is stored, but no digest covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+_INT = pa.int32()
+_TEXT = pa.string()
+_REAL = pa.float64()
+_FLAG = pa.bool_()
+
+
+def column(
+    name: str, kind: pa.DataType, doc: str, *, null: bool = False, volatile: bool = False
+) -> pa.Field:
+    """Declares a column: its name, type and what it holds; null: whether it may be null."""
+    metadata = {"doc": doc} | ({"volatile": "true"} if volatile else {})
+    return pa.field(name, kind, nullable=null, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """One kind of table.
+
+    Attributes:
+        name: Name of the kind, of its folder in the store and of its SQL view.
+        doc: What one row is.
+        key: Columns that name a row; rows are sorted by them and unique in them.
+        schema: The columns.
+    """
+
+    name: str
+    doc: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+
+
+def is_volatile(field: pa.Field) -> bool:
+    """Whether a column stays outside the digest."""
+    return bool(field.metadata) and b"volatile" in field.metadata
+
+
+def doc_of(field: pa.Field) -> str:
+    """What a column holds."""
+    return str(field.metadata[b"doc"].decode()) if field.metadata else ""
+
+
+_HOP = pa.struct(
+    [
+        column("subject", _TEXT, "Title of the page that states the fact."),
+        column("relation", _TEXT, "Name of the relation."),
+        column("value", _TEXT, "What the relation leads to."),
+        column("url", _TEXT, "Address of the page that states the fact."),
+    ]
+)
+
+_TURN = pa.struct(
+    [
+        column("index", _INT, "Position in the trajectory, from 0."),
+        column("text", _TEXT, "The sampled text, end-of-turn token left out."),
+        column("thought", _TEXT, "Content of the think tag."),
+        column("action", _TEXT, "`search`, `visit`, `answer` or `malformed`."),
+        column("arguments", _TEXT, "The call's arguments as canonical JSON, or the answer."),
+        column("observation", _TEXT, "What the tool returned, as shown to the policy."),
+        column("urls", pa.list_(_TEXT), "Addresses of the pages that the observation shows."),
+        column("error", _TEXT, "What was wrong with the call, empty where nothing was."),
+        column("num_prompt_tokens", _INT, "Tokens put in front of this generation."),
+        column("num_sampled_tokens", _INT, "Tokens sampled, end of turn included."),
+        column("generate_s", _REAL, "Seconds of generation.", volatile=True),
+        column("tool_s", _REAL, "Seconds spent in the tool.", volatile=True),
+    ]
+)
+
+_QUESTIONS = TableKind(
+    "questions",
+    "One question with its right answers.",
+    ("question_id",),
+    pa.schema(
+        [
+            column("question_id", _TEXT, "Stable id, unique over training and benchmarks."),
+            column("text", _TEXT, "The question as asked."),
+            column("answers", pa.list_(_TEXT), "Right answers, the canonical one first."),
+            column("family", _TEXT, "Family of chains, or the benchmark it came from."),
+            column("split", _TEXT, "`train`, `gate` or the name of a held-out benchmark."),
+            column("num_hops", _INT, "Number of facts to be found; 0 where unknown."),
+            column("start", _TEXT, "Title of the entity that the chain starts from."),
+            column("chain", pa.list_(_HOP), "The known chain, hop by hop; may be empty."),
+        ]
+    ),
+)
+
+_TRAJECTORIES = TableKind(
+    "trajectories",
+    "One rollout, recorded whole.",
+    ("trajectory_id",),
+    pa.schema(
+        [
+            column("trajectory_id", _TEXT, "Unique in its artifact."),
+            column("question_id", _TEXT, "The question that was asked."),
+            column("rollout_index", _INT, "Which of the question's rollouts, from 0."),
+            column("policy", _TEXT, "Digest of the policy that sampled it."),
+            column("iteration", _INT, "Iteration it belongs to."),
+            column("source", _TEXT, "`rollout`, `rl`, `construction`, `benchmark` or `gate`."),
+            column("temperature", _REAL, "Sampling temperature."),
+            column("token_ids", pa.list_(_INT), "Ids of the whole conversation."),
+            column("loss_mask", pa.list_(pa.int8()), "1 at sampled tokens, 0 elsewhere."),
+            column("logprobs", pa.list_(pa.float32()), "Log-probabilities of sampled tokens."),
+            column("num_prompt_tokens", _INT, "Length of the first prompt."),
+            column("turns", pa.list_(_TURN), "What happened, turn by turn; see `turns`."),
+            column("answer", _TEXT, "The final answer, null where there was none.", null=True),
+            column("stop_reason", _TEXT, "Why it ended."),
+            column("format_ok", _FLAG, "Whether every turn strictly matched the protocol."),
+            column("num_tool_calls", _INT, "Well-formed calls that were executed."),
+            column("num_tokens", _INT, "Tokens of the whole conversation."),
+            column("num_sampled_tokens", _INT, "Tokens that the policy sampled."),
+            column("error", _TEXT, "What failed, for infrastructure endings."),
+            column("wall_s", _REAL, "Seconds from start to end.", volatile=True),
+        ]
+    ),
+)
+
+_REWARDS = TableKind(
+    "rewards",
+    "The reward of one trajectory.",
+    ("trajectory_id",),
+    pa.schema(
+        [
+            column("trajectory_id", _TEXT, "The trajectory."),
+            column("question_id", _TEXT, "Its question."),
+            column("format", _REAL, "Format part, 0 to 1."),
+            column("answer", _REAL, "Answer part, 0 to 1."),
+            column("total", _REAL, "The reward; null: infrastructure failed.", null=True),
+        ]
+    ),
+)
+
+_VERDICTS = TableKind(
+    "verdicts",
+    "The filter's verdict on one trajectory.",
+    ("trajectory_id",),
+    pa.schema(
+        [
+            column("trajectory_id", _TEXT, "The trajectory."),
+            column("question_id", _TEXT, "Its question."),
+            column("kept", _FLAG, "Whether it becomes a training example."),
+            column("reason", _TEXT, "Why it was kept or dropped."),
+            column("rank", _INT, "Place among those that passed; null: did not.", null=True),
+        ]
+    ),
+)
+
+_SFT_EXAMPLES = TableKind(
+    "sft_examples",
+    "One training example: a kept trajectory's tokens and mask.",
+    ("trajectory_id",),
+    pa.schema(
+        [
+            column("trajectory_id", _TEXT, "The trajectory it was made from."),
+            column("question_id", _TEXT, "Its question."),
+            column("token_ids", pa.list_(_INT), "Ids of the whole conversation."),
+            column("loss_mask", pa.list_(pa.int8()), "1 where there is loss, 0 elsewhere."),
+        ]
+    ),
+)
+
+_ANSWERS = TableKind(
+    "answers",
+    "One policy's answer to one benchmark (or gate) question.",
+    ("policy", "benchmark", "question_id"),
+    pa.schema(
+        [
+            column("policy", _TEXT, "Digest of the policy."),
+            column("benchmark", _TEXT, "Name of the benchmark, or `gate`."),
+            column("question_id", _TEXT, "The question."),
+            column("trajectory_id", _TEXT, "The trajectory that led to the answer."),
+            column("predicted", _TEXT, "The answer, null where there was none.", null=True),
+            column("golds", pa.list_(_TEXT), "The right answers."),
+            column("em", _REAL, "Exact match, 0 or 1."),
+            column("f1", _REAL, "Token F1, 0 to 1."),
+            column("accuracy", _REAL, "Rule-based accuracy, 0 or 1."),
+            column("judge", _REAL, "A judge's mark, 0 to 1; null: none was asked.", null=True),
+            column("stop_reason", _TEXT, "Why the trajectory ended."),
+            column("num_tokens", _INT, "Tokens of the conversation."),
+            column("num_tool_calls", _INT, "Tool calls executed."),
+        ]
+    ),
+)
+
+_BENCHMARKS = TableKind(
+    "benchmarks",
+    "One policy's mean scores on one benchmark (or the gate).",
+    ("policy", "benchmark"),
+    pa.schema(
+        [
+            column("policy", _TEXT, "Digest of the policy."),
+            column("benchmark", _TEXT, "Name of the benchmark, or `gate`."),
+            column("num_questions", _INT, "Questions asked."),
+            column("em", _REAL, "Mean exact match, 0 to 1."),
+            column("f1", _REAL, "Mean token F1, 0 to 1."),
+            column("accuracy", _REAL, "Mean rule-based accuracy, 0 to 1."),
+            column("ci_low", _REAL, "Lower end of the 95% interval of accuracy."),
+            column("ci_high", _REAL, "Upper end of the 95% interval of accuracy."),
+        ]
+    ),
+)
+
+TABLES: Mapping[str, TableKind] = {
+    kind.name: kind
+    for kind in (
+        _QUESTIONS,
+        _TRAJECTORIES,
+        _REWARDS,
+        _VERDICTS,
+        _SFT_EXAMPLES,
+        _ANSWERS,
+        _BENCHMARKS,
+    )
+}
+"""Every kind of table by name; `policies` is a kind of artifact too, but no table."""
+
+POLICIES = "policies"
+"""The kind of artifact that holds a model's files."""

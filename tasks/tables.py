@@ -1,0 +1,106 @@
+"""Rows in the declared shape, and their Parquet form."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from agents.errors import StoreError
+from tasks.schemas import TABLES, TableKind
+
+
+def kind_of(name: str) -> TableKind:
+    """The declaration of a kind of table.
+
+    Raises:
+        StoreError: There is no such kind.
+    """
+    if name not in TABLES:
+        raise StoreError(f"kind of table {name!r}: expected one of {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def conform(kind: TableKind, rows: pa.Table | Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Brings rows into the declared columns, sorted by key.
+
+    Args:
+        kind: What the rows are.
+        rows: A table, or row dictionaries; a nullable column may be left out.
+
+    Raises:
+        StoreError: A column is unknown, missing or of the wrong type, or a key is doubled.
+    """
+    if isinstance(rows, pa.Table):
+        given = set(rows.column_names)
+    else:
+        given = set().union(*rows) if rows else set(kind.schema.names)
+    unknown = sorted(given - set(kind.schema.names))
+    if unknown:
+        raise StoreError(f"{kind.name}: unknown columns {', '.join(unknown)}")
+    missing = [f.name for f in kind.schema if f.name not in given and not f.nullable]
+    if missing:
+        raise StoreError(f"{kind.name}: missing columns {', '.join(missing)}")
+    try:
+        if isinstance(rows, pa.Table):
+            table = _completed(kind.schema, rows)
+        else:
+            table = pa.Table.from_pylist(list(rows), schema=kind.schema)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise StoreError(f"{kind.name}: rows do not fit the declared columns: {reason}") from error
+    for field in kind.schema:
+        if not field.nullable and table[field.name].null_count:
+            raise StoreError(f"{kind.name}: column {field.name} must not be null")
+    table = table.sort_by([(name, "ascending") for name in kind.key])
+    _reject_doubled(kind, table)
+    return table
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """A table as one Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(kind: TableKind, data: bytes, path: str) -> pa.Table:
+    """Reads a Parquet file of the declared columns.
+
+    Args:
+        kind: What the rows are.
+        data: The file's bytes.
+        path: Where it lies, for the error.
+
+    Raises:
+        StoreError: The file is damaged, or has other columns.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        return _completed(kind.schema, table)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise StoreError(f"{path} is damaged: {reason}") from error
+
+
+def _completed(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name in table.column_names:
+            columns.append(table[field.name].cast(field.type))
+        elif field.nullable:
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            raise KeyError(f"no column {field.name}")
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _reject_doubled(kind: TableKind, table: pa.Table) -> None:
+    seen: set[tuple[Any, ...]] = set()
+    for key in zip(*(table[name].to_pylist() for name in kind.key), strict=True):
+        if key in seen:
+            raise StoreError(f"{kind.name}: {', '.join(map(str, key))} is there twice")
+        seen.add(key)

@@ -1,0 +1,122 @@
+"""Configuration of rewards, filter, SFT and RL; imports no torch, so that the CLI starts fast."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from agents.configuration import Config
+
+
+class RewardConfig(Config):
+    """How a finished trajectory is scored."""
+
+    kind: Literal["evolvesearch", "webdancer"] = "evolvesearch"
+    """`evolvesearch`: half of (format + answer), 0 for a malformed trajectory; `webdancer`:
+    0.1 of format plus 0.9 of answer."""
+    answer: Literal["accuracy", "f1", "em"] = "accuracy"
+    """Which score of the answer is the reward's answer part."""
+
+
+class FilterConfig(Config):
+    """EvolveSearch's rule: correct, and among the top k by number of tool calls."""
+
+    require_correct: bool = True
+    """Keep only trajectories whose answer reward reaches `min_answer_reward`."""
+    min_answer_reward: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Least answer reward that counts as correct; below 1 it only matters with `f1`."""
+    require_format: bool = True
+    """Keep only trajectories whose every turn matched the protocol."""
+    min_tool_calls: int = Field(default=1, ge=0)
+    """Fewest executed tool calls; 0 keeps answers given from memory (the paper states none)."""
+    max_per_question: int | None = Field(default=None, ge=1)
+    """Most trajectories kept of one question; None: no cap (the paper states none)."""
+    top_k: int | None = Field(default=2000, ge=1)
+    """Most trajectories kept in all, those with most tool calls first; None: no limit."""
+    near_duplicate_similarity: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Two trajectories of one question whose actions share this fraction of their words (Jaccard)
+    are near-duplicates, and the lower ranked is dropped; 1.0 drops equal word sets only, None
+    none (the paper states none)."""
+
+
+class TrainingConfig(Config):
+    """What SFT and RL have in common."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of forward and backward passes; weights and optimizer are always fp32. `auto`
+    takes bf16 where the hardware computes it natively."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` takes an accelerator if there is one."""
+    gradient_clip: float = Field(default=1.0, gt=0.0)
+    """Gradients are scaled down to this global norm."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    micro_batch_size: int = Field(default=8, ge=1)
+    """Most sequences in one forward pass; larger batches accumulate gradients."""
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads of CPU arithmetic; None leaves the library's choice."""
+
+
+class SftConfig(Config):
+    """Supervised fine-tuning on kept trajectories."""
+
+    start_from: Literal["base", "previous"] = "previous"
+    """Which policy is fine-tuned: the base model, or the policy that made the trajectories. The
+    paper does not say."""
+    learning_rate: float = Field(default=1e-4, gt=0.0)
+    """Peak learning rate of AdamW."""
+    num_epochs: int = Field(default=2, ge=1)
+    """Passes over the examples."""
+    batch_size: int = Field(default=8, ge=1)
+    """Sequences per optimizer step."""
+    max_tokens: int | None = Field(default=None, ge=8)
+    """Examples longer than this many tokens are left out (never cut); None: all are used."""
+    warmup_ratio: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Share of the steps in which the learning rate rises linearly from 0."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the learning rate goes on after the warm-up."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Decoupled weight decay of AdamW."""
+
+
+class RlConfig(Config):
+    """GRPO with DAPO's loss on groups of rollouts."""
+
+    enabled: bool = True
+    """Whether an iteration has an RL stage at all."""
+    num_steps: int = Field(default=8, ge=1)
+    """Optimizer steps; each samples a fresh batch."""
+    prompts_per_step: int = Field(default=8, ge=1)
+    """Questions (groups) in one batch."""
+    num_generations: int = Field(default=8, ge=2)
+    """Rollouts per question (the papers: 16)."""
+    learning_rate: float = Field(default=1e-5, gt=0.0)
+    """Peak learning rate of AdamW (a 7B model: 1e-6)."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps in which the learning rate rises linearly from 0."""
+    temperature: float = Field(default=0.7, gt=0.0)
+    """Sampling temperature, in rollouts and in the trainer's logprobs (a 7B model: 1.0)."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Nucleus mass of the rollouts; below 1 their logprobs are not those of the sampler."""
+    epsilon_low: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Ratios below 1 minus this are clipped."""
+    epsilon_high: float = Field(default=0.28, gt=0.0)
+    """Ratios above 1 plus this are clipped (DAPO's higher clip)."""
+    kl_coefficient: float = Field(default=0.0, ge=0.0)
+    """Weight of the KL penalty to the starting policy; 0 keeps no reference model in memory."""
+    advantage: Literal["none", "group", "batch"] = "none"
+    """What the advantage (reward minus its group's mean) is divided by: nothing, the group's or
+    the batch's standard deviation."""
+    prompts: Literal["mixed", "all"] = "mixed"
+    """`mixed` leaves groups whose rewards are all equal out of the token mean (DAPO); `all` counts
+    their tokens, which shrinks the step."""
+    max_resamples: int = Field(default=0, ge=0)
+    """With `mixed`: how often the places of unmixed groups are filled with fresh questions before
+    the step goes ahead with what it has."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.prompts == "all" and self.max_resamples:
+            raise ValueError("max_resamples fills the places of unmixed groups: set prompts=mixed")
+        return self

@@ -1,0 +1,196 @@
+"""Supervised fine-tuning on recorded trajectories, with TRL's SFTTrainer.
+
+The trainer gets token ids and masks as they were recorded; nothing is decoded or tokenised again.
+The loss is the mean over the sampled tokens of a batch (observations and prompts have none).
+Differs from the textbook in cost only: batches are packed around their common prefix, and logits
+are computed where there is loss.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import SFTConfig as TrlSftConfig
+from trl import SFTTrainer
+
+from agents.errors import StageError
+from training.config import SftConfig, TrainingConfig
+from training.logprobs import add_scoring_forward
+from training.packing import Layout, pack
+from training.policy_folder import load_policy, resolve_precision, save_policy
+from training.reports import StepReport, TrainingReport
+from training.trainer_setup import StepReporter, quiet_training, report_only, shared_arguments
+
+_SCHEDULES = {
+    "constant": "constant_with_warmup",
+    "linear": "linear",
+    "cosine": "cosine",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One trajectory to learn from.
+
+    Attributes:
+        token_ids: (L,) ids of the whole conversation.
+        loss_mask: (L,) 1 at tokens to learn, 0 elsewhere.
+    """
+
+    token_ids: Sequence[int]
+    loss_mask: Sequence[int]
+
+
+def train_sft(
+    model_dir: Path,
+    examples: Sequence[Example],
+    config: SftConfig,
+    training: TrainingConfig,
+    output_dir: Path,
+    seed: int,
+    on_step: Callable[[StepReport], None],
+) -> TrainingReport:
+    """Fine-tunes a policy and saves it.
+
+    Args:
+        model_dir: The policy to start from, a local Hugging Face folder.
+        examples: What to learn, in any order; the order of training follows from `seed`.
+        config: Learning rate, epochs, batches.
+        training: Precision, clipping, memory.
+        output_dir: Where the trained policy is written.
+        seed: Seed of the order (and of dropout, where the model has any).
+        on_step: Called after each optimizer step.
+
+    Raises:
+        UsageError: `model_dir` holds no model, or a device is asked for that is not there.
+        StageError: No example is left to learn from, or the loss became infinite.
+    """
+    started = time.perf_counter()
+    usable = [
+        example
+        for example in examples
+        if any(example.loss_mask[1:])
+        and (config.max_tokens is None or len(example.token_ids) <= config.max_tokens)
+    ]
+    if not usable:
+        raise StageError(
+            f"SFT has nothing to learn from: 0 of {len(examples)} examples have loss tokens and "
+            f"at most {config.max_tokens} tokens"
+        )
+    with quiet_training(training), tempfile.TemporaryDirectory() as scratch:
+        model, tokenizer = load_policy(model_dir)
+        add_scoring_forward(model)
+        micro = min(training.micro_batch_size, config.batch_size)
+        if config.batch_size % micro:
+            raise StageError(
+                f"sft.batch_size {config.batch_size} is no multiple of "
+                f"training.micro_batch_size {micro}"
+            )
+        steps_per_epoch = -(-len(usable) // config.batch_size)
+        arguments = TrlSftConfig(
+            **shared_arguments(training, scratch, seed),
+            learning_rate=config.learning_rate,
+            num_train_epochs=config.num_epochs,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=config.batch_size // micro,
+            lr_scheduler_type=_SCHEDULES[config.schedule],
+            warmup_steps=round(config.warmup_ratio * steps_per_epoch * config.num_epochs),
+            weight_decay=config.weight_decay,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        reporter = StepReporter(on_step, {})
+        trainer = _PackedSftTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=_dataset(usable),
+            data_collator=collate,
+            processing_class=tokenizer,
+        )
+        trainer.reporter = reporter
+        report_only(trainer, reporter)
+        trainer.train()
+        save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir)
+    return TrainingReport(
+        policy=output_dir,
+        num_steps=len(reporter.steps),
+        num_examples=len(usable) * config.num_epochs,
+        tokens=sum(step.tokens for step in reporter.steps),
+        wall_s=time.perf_counter() - started,
+        precision=resolve_precision(training),
+        steps=tuple(reporter.steps),
+    )
+
+
+def _dataset(examples: Sequence[Example]) -> Dataset:
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(example.token_ids) for example in examples],
+            "loss_mask": [list(example.loss_mask) for example in examples],
+        }
+    )
+
+
+def collate(features: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Packs examples into one row; `labels` are its loss tokens, as the trainer counts them."""
+    packed = pack(
+        [feature["input_ids"] for feature in features],
+        [feature["loss_mask"] for feature in features],
+    )
+    return {
+        "input_ids": packed.input_ids,
+        "position_ids": packed.position_ids,
+        "predictors": packed.predictors,
+        "shift_labels": packed.targets,
+        "labels": packed.targets,
+        "prefix_tokens": packed.layout.prefix_tokens,
+        "suffix_tokens": torch.tensor(packed.layout.suffix_tokens),
+        "num_tokens": sum(len(feature["input_ids"]) for feature in features),
+    }
+
+
+class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer whose loss is computed on packed rows, at loss tokens only."""
+
+    reporter: StepReporter
+
+    def _send_telemetry(self) -> None:
+        """Sends nothing: training never calls home."""
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Returns the negative log-likelihood, averaged over the tokens of the whole batch."""
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            position_ids=inputs["position_ids"],
+            layout=Layout(inputs["prefix_tokens"], tuple(inputs["suffix_tokens"].tolist())),
+            predictors=inputs["predictors"],
+            targets=inputs["labels"],
+        )
+        num_targets = len(inputs["labels"])
+        total = num_targets if num_items_in_batch is None else num_items_in_batch
+        loss: torch.Tensor = -outputs["log_probs"].sum() / total
+        if not torch.isfinite(loss):
+            raise StageError(
+                f"the SFT loss became {loss.item()} at step {self.state.global_step + 1}: "
+                "lower sft.learning_rate or use training.precision=fp32"
+            )
+        extras, share = self.reporter.extras, num_targets / float(total)
+        extras["tokens"] = extras.get("tokens", 0) + inputs["num_tokens"]
+        extras["loss_tokens"] = extras.get("loss_tokens", 0) + num_targets
+        for name, values in (("entropy", "entropy"), ("token_accuracy", "is_top1")):
+            mean = outputs[values].mean().item()
+            extras[name] = extras.get(name, 0.0) + mean * share
+        return loss
