@@ -17,6 +17,9 @@ from typing import Any, Protocol
 from agents.errors import EngineError
 from agents.protocol import TAGS
 
+BARELY_BEGUN = 24
+"""Characters under which the last line of a cut text is left out."""
+
 _SYSTEM, _USER, _REPLY, _NEXT = (f"\ue000{i}\ue001" for i in range(4))
 
 
@@ -172,6 +175,9 @@ class ChatFormat:
             space = max(head.rfind(" "), head.rfind("\n"))
             # Scripts without spaces are cut at any character.
             head = head[:space] if space > len(head) // 2 else head
+            # A line that has barely begun says nothing.
+            line = head.rfind("\n")
+            head = head[:line] if line > 0 and len(head) - line < BARELY_BEGUN else head
             shown = f"{head.rstrip()}…"
             if len(self.encode_plain(shown)) <= max_tokens:
                 return shown

@@ -26,7 +26,7 @@ from agents.protocol import (
     parse_turn,
 )
 from agents.randomness import derive_seed
-from agents.tools.base import Tool, ToolFailure
+from agents.tools.base import Observation, Tool, ToolFailure
 from agents.trajectory import Question, StopReason, Trajectory, Turn, trajectory_id_of
 from agents.transcript import Transcript
 
@@ -232,28 +232,33 @@ class Rollout:
         return turn, parsed
 
     async def _call(self, turn: dict[str, Any], parsed: ParsedTurn) -> str:
-        config = self._setting.config
         turn["arguments"] = canonical_arguments(parsed.arguments)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(config.tool_timeout_s) as timeout:
-                observation = await self._setting.tools[parsed.tool](parsed.arguments)
+            observation = await self._observe(parsed)
+            if not observation.error:
+                self._num_tool_calls += 1
+            text = neutralise(observation.text).strip() or EMPTY_OBSERVATION
+            shown = self._setting.chat.cut(text, self._setting.config.observation_tokens)
+            turn |= {"observation": shown, "urls": observation.urls, "error": observation.error}
+        except (ToolFailure, asyncio.CancelledError) as failure:
+            turn["error"] = str(failure) or "the rollout ended during the call"
+            raise
+        finally:
+            # Its tokens are in the transcript, whatever became of the call.
+            turn["tool_s"] = time.perf_counter() - started
+            self._finish(turn)
+        return shown
+
+    async def _observe(self, parsed: ParsedTurn) -> Observation:
+        timeout_s = self._setting.config.tool_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s) as timeout:
+                return await self._setting.tools[parsed.tool](parsed.arguments)
         except TimeoutError as error:
             if not timeout.expired():
                 raise
-            raise ToolFailure(
-                f"{parsed.tool} did not return within {config.tool_timeout_s:g} s"
-            ) from error
-        if not observation.error:
-            self._num_tool_calls += 1
-        text = neutralise(observation.text).strip() or EMPTY_OBSERVATION
-        shown = self._setting.chat.cut(text, config.observation_tokens)
-        turn["tool_s"] = time.perf_counter() - started
-        turn["observation"] = shown
-        turn["urls"] = observation.urls
-        turn["error"] = observation.error
-        self._finish(turn)
-        return shown
+            raise ToolFailure(f"{parsed.tool} did not return within {timeout_s:g} s") from error
 
     def _finish(self, turn: dict[str, Any]) -> None:
         finished = Turn(**turn)

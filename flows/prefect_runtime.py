@@ -1,7 +1,4 @@
-"""What a run needs of Prefect: a server (the user's, or one for this run) and quiet logs.
-
-Import it before `prefect`: some of Prefect's settings are read from the environment on import.
-"""
+"""What a run needs of Prefect: a server (the user's, or one for this run) and quiet logs."""
 
 from __future__ import annotations
 
@@ -32,9 +29,6 @@ _SERVER_ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_UI_ENABLED": "false",
 }
-
-# Prefect's SDK otherwise reports first uses to its makers; who wants that can set it to 0.
-os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
 @contextmanager

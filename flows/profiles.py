@@ -117,10 +117,11 @@ def _value_of(value: Any) -> Any:
 def _put(document: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     for depth, section in enumerate(sections):
-        document = document.setdefault(section, {})
-        if not isinstance(document, dict):
+        below: Any = document.setdefault(section, {})
+        if not isinstance(below, dict):
             above = ".".join(sections[: depth + 1])
             raise ConfigError(f"config key {above!r}: got a single value, expected a section")
+        document = below
     document[last] = value
 
 

@@ -1,4 +1,4 @@
-"""The configuration that stages read: the libraries' sections, and those of the adapters themselves.
+"""The configuration that stages read: the libraries' sections, and the adapters' own.
 
 Importing this module loads neither torch nor Prefect.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agents.engines.config import EngineConfig
-from evaluation.benchmarks import BenchmarkConfig
-from evaluation.gate import GateConfig
-from evaluation.questions.config import QuestionsConfig
 from pydantic import Field
-from training.construction.config import ColdStartConfig
 
 from agents.config import AgentConfig
 from agents.configuration import Config
+from agents.engines.config import EngineConfig
 from agents.web.config import WebConfig
+from evaluation.benchmarks import BenchmarkConfig
+from evaluation.gate import GateConfig
+from evaluation.questions.config import QuestionsConfig
 from training.config import FilterConfig, RewardConfig, RlConfig, SftConfig, TrainingConfig
+from training.construction.config import ColdStartConfig
 
 TINY_MODEL = "tiny"
 """Name of the model that is made on the spot, for rehearsals of the loop."""

@@ -10,6 +10,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
 from tasks.heavy import run_heavy
+from tasks.jobs.payload import payload_of
 from tasks.manifest import ArtifactRef
 from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
@@ -33,11 +34,15 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
     def compute(key: str) -> None:
         run_heavy(
             "tasks.jobs.construct:run",
-            {"config": config.model_dump(mode="json"), "context": context.model_dump(), "key": key},
+            payload_of(config, context, key, {}),
             description="construct",
         )
 
-    sections: dict[str, Any] = {"web": config.web, "questions": config.questions, "model": config.model}
+    sections: dict[str, Any] = {
+        "web": config.web,
+        "questions": config.questions,
+        "model": config.model,
+    }
     if config.model == TINY_MODEL:
         # Its vocabulary and its size come from the conversations that it is to learn.
         sections |= {
@@ -64,10 +69,9 @@ def web_digest(store: ArtifactStore, questions: ArtifactRef) -> str:
 def _digests_of_files(config: StageConfig) -> list[str]:
     """Digests of all that the configuration names by its path, which may change behind it."""
     digests = [_file(path) for path in config.web.corpus]
-    if config.questions.training_file is not None:
-        digests.append(_file(config.questions.training_file))
-    for name, path in sorted(config.questions.benchmark_files.items()):
-        digests.append(f"{name}:{_file(path)}")
+    own = config.questions
+    named = {"train": own.training_file, "gate": own.gate_file, **own.benchmark_files}
+    digests += [f"{split}:{_file(path)}" for split, path in sorted(named.items()) if path]
     if Path(config.model).expanduser().is_dir():
         digests.append(policy_digest(Path(config.model).expanduser()))
     return digests

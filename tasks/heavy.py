@@ -171,9 +171,10 @@ class _Child:
                         f"and was killed; log: {self._request['log']}"
                     )
         if self._exit is None:
+            words = SERVER.last_words()
             raise StageError(
-                f"{self._description}: the process that starts children has died; "
-                "run the same command again"
+                f"{self._description}: the process that starts children has died"
+                f"{f' ({words})' if words else ''}; run the same command again"
             )
         return self._exit
 

@@ -7,17 +7,24 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 
 class HeavyLauncher:
-    """The one server of this process, started when first needed and again where it died."""
+    """The one server of this process, started when first needed and again where it died.
+
+    Attributes:
+        process: The server, None where none was started.
+    """
 
     def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
         self._control: socket.socket | None = None
         self._owner = 0
 
@@ -30,31 +37,46 @@ class HeavyLauncher:
         """Sends one request with its descriptors."""
         data = json.dumps(dict(request)).encode()
         with self._lock:
-            control = self._ensure()
-            socket.send_fds(control, [data], descriptors)
+            try:
+                socket.send_fds(self._ensure(), [data], descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                # It died since it was looked at; a new one takes the request.
+                self._control = None
+                socket.send_fds(self._ensure(), [data], descriptors)
+
+    def last_words(self) -> str:
+        """The last line that the server wrote before it died, empty where it wrote none."""
+        with self._lock:
+            if self._output is None:
+                return ""
+            self._output.seek(0)
+            lines = self._output.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "")
 
     def stop(self) -> None:
         """Closes the control socket, upon which the server kills its children and ends."""
         with self._lock:
             if self._control is not None:
                 self._control.close()
-            if self._process is not None and self._owner == os.getpid():
-                self._process.wait()
-            self._control = self._process = None
+            if self.process is not None and self._owner == os.getpid():
+                self.process.wait()
+            self._control = self.process = None
 
     def _ensure(self) -> socket.socket:
-        lives = self._process is not None and self._process.poll() is None
+        lives = self.process is not None and self.process.poll() is None
         if self._control is None or not lives or self._owner != os.getpid():
             # Sequential packets keep one request one message, its descriptors with it.
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             root = str(Path(__file__).resolve().parent.parent)
             inherited = os.environ.get("PYTHONPATH")
-            self._process = subprocess.Popen(
+            # A file without a name: it goes when the last of the two processes goes.
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115
+            self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tasks.heavy_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._output,
                 # Its own session: a Ctrl-C on the terminal is this process's to handle.
                 start_new_session=True,
                 env={

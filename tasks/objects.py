@@ -31,7 +31,7 @@ class ObjectStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uri = root.as_uri()
-        with _one_line("open", str(root)):
+        with one_line("open", str(root)):
             self._store = LocalStore(str(root), mkdir=True)
 
     @classmethod
@@ -67,7 +67,7 @@ class ObjectStore:
         Raises:
             StoreError: It could not be written (disk full, no permission, …).
         """
-        with _one_line("write", f"{self.root}/{path}"):
+        with one_line("write", f"{self.root}/{path}"):
             try:
                 obstore.put(self._store, path, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
@@ -80,7 +80,7 @@ class ObjectStore:
         Raises:
             StoreError: It could not be written.
         """
-        with _one_line("write", f"{self.root}/{path}"):
+        with one_line("write", f"{self.root}/{path}"):
             obstore.put(self._store, path, data, use_multipart=False)
 
     def put_file(self, path: str, file: Path) -> None:
@@ -91,7 +91,7 @@ class ObjectStore:
         """
         if self.size(path) == file.stat().st_size:
             return
-        with _one_line("write", f"{self.root}/{path}"):
+        with one_line("write", f"{self.root}/{path}"):
             obstore.put(self._store, path, file)
 
     def get(self, path: str) -> bytes | None:
@@ -100,7 +100,7 @@ class ObjectStore:
         Raises:
             StoreError: It could not be read.
         """
-        with _one_line("read", f"{self.root}/{path}"):
+        with one_line("read", f"{self.root}/{path}"):
             try:
                 return bytes(obstore.get(self._store, path).bytes())
             except FileNotFoundError:
@@ -108,7 +108,7 @@ class ObjectStore:
 
     def size(self, path: str) -> int | None:
         """Bytes of an object, None where there is none."""
-        with _one_line("read", f"{self.root}/{path}"):
+        with one_line("read", f"{self.root}/{path}"):
             try:
                 return int(obstore.head(self._store, path)["size"])
             except FileNotFoundError:
@@ -116,12 +116,12 @@ class ObjectStore:
 
     def paths(self, prefix: str) -> list[str]:
         """Paths of all objects under a prefix, sorted."""
-        with _one_line("list", f"{self.root}/{prefix}"):
+        with one_line("list", f"{self.root}/{prefix}"):
             return sorted(meta["path"] for meta in obstore.list(self._store, prefix).collect())
 
     def delete(self, paths: list[str]) -> None:
         """Removes objects; what is gone already is no error."""
-        with _one_line("delete from", str(self.root)):
+        with one_line("delete from", str(self.root)):
             for path in paths:
                 try:
                     obstore.delete(self._store, path)
@@ -130,8 +130,16 @@ class ObjectStore:
 
 
 @contextmanager
-def _one_line(action: str, where: str) -> Iterator[None]:
-    """Turns the library's errors into one StoreError that says what to do."""
+def one_line(action: str, where: str) -> Iterator[None]:
+    """Turns the errors of a block into one StoreError that says what to do.
+
+    Args:
+        action: What the block does (`read`, `write`, …).
+        where: What it does it to.
+
+    Raises:
+        StoreError: The block failed for reasons of the storage.
+    """
     try:
         yield
     except (BaseError, OSError) as error:

@@ -8,82 +8,122 @@ changing what it has done; when all are used up, parts begin anew.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from agents.errors import UsageError
 from agents.randomness import derive_seed
 from agents.trajectory import Question
+from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, BenchmarkConfig, select_questions
+from evaluation.gate import GateConfig
 from tasks.config import StageConfig
+from training.config import RlConfig
 
 TRAIN_SPLIT = "train"
 GATE_SPLIT = "gate"
 
+_SAME_REWARD = 1e-6
+"""Rewards closer than this are equal."""
 
-def of_split(questions: Sequence[Question], split: str, seed: int) -> list[Question]:
-    """The questions of one split, in an order that the seed alone decides."""
+
+def training_order(questions: Sequence[Question], seed: int) -> list[Question]:
+    """The training questions, in an order that the seed alone decides."""
     return sorted(
-        (question for question in questions if question.split == split),
-        key=lambda question: (derive_seed(seed, split, question.question_id), question.question_id),
+        (question for question in questions if question.split == TRAIN_SPLIT),
+        key=lambda question: (derive_seed(seed, question.question_id), question.question_id),
     )
 
 
-def cold_start_questions(questions: Sequence[Question], config: StageConfig) -> list[Question]:
-    """The training questions with known chains that the cold start is built from."""
-    if not config.cold_start.enabled:
-        return []
-    with_chain = [q for q in of_split(questions, TRAIN_SPLIT, config.seed) if q.chain]
-    return with_chain[: config.cold_start.num_questions]
-
-
-def part_of(questions: Sequence[Question], config: StageConfig, iteration: int) -> list[Question]:
+def part_of(
+    questions: Sequence[Question], config: StageConfig, iteration: int, cold_start: Collection[str]
+) -> list[Question]:
     """The training questions of one iteration, first those to roll out.
 
     Args:
         questions: All questions.
         config: Sizes and seed.
         iteration: From 1.
+        cold_start: Ids of the questions that the cold start was built from.
 
     Returns:
         As many as rollouts and RL need, fewer where there are no more.
+
+    Raises:
+        UsageError: No training question is left.
     """
-    cold = cold_start_questions(questions, config)
-    if config.rollout.reuse_cold_start_questions and cold:
-        pool = cold
-    else:
-        used = {question.question_id for question in cold}
-        train = of_split(questions, TRAIN_SPLIT, config.seed)
-        pool = [question for question in train if question.question_id not in used]
-    for_rl = config.rl.num_steps * config.rl.prompts_per_step * (1 + config.rl.max_resamples)
-    size = min(len(pool), max(config.rollout.num_questions, for_rl if config.rl.enabled else 0))
+    reuse = config.rollout.reuse_cold_start_questions and bool(cold_start)
+    pool = [
+        question
+        for question in training_order(questions, config.seed)
+        if (question.question_id in cold_start) == reuse
+    ]
+    if not pool:
+        raise UsageError(
+            f"the cold start used all {len(cold_start)} training questions and left none to roll "
+            "out; lower cold_start.num_questions or raise questions.num_training"
+        )
+    size = min(len(pool), max(config.rollout.num_questions, num_rl_questions(config.rl)))
     first = (iteration - 1) * size
     return [pool[(first + offset) % len(pool)] for offset in range(size)]
 
 
+def held_out_questions(questions: Sequence[Question], config: BenchmarkConfig) -> list[Question]:
+    """The questions that the benchmarks ask, benchmark by benchmark.
+
+    Raises:
+        UsageError: A configured name is not a benchmark.
+    """
+    found = {question.split for question in questions} - {TRAIN_SPLIT, GATE_SPLIT}
+    known = [name for name in (*IN_DOMAIN, *OUT_OF_DOMAIN) if name in found]
+    by_name = {
+        name: [question for question in questions if question.split == name]
+        for name in (*known, *sorted(found - set(known)))
+    }
+    return [q for chosen in select_questions(by_name, config).values() for q in chosen]
+
+
+def gate_questions(questions: Sequence[Question], config: GateConfig) -> list[Question]:
+    """The questions that decide about promotion."""
+    return [question for question in questions if question.split == GATE_SPLIT][
+        : config.num_questions
+    ]
+
+
+def num_rl_questions(config: RlConfig) -> int:
+    """How many questions RL asks of one iteration, if it asks none twice."""
+    if not config.enabled:
+        return 0
+    return config.num_steps * config.prompts_per_step * (1 + config.max_resamples)
+
+
 def rl_questions(
-    part: Sequence[Question], rewards: Mapping[str, Sequence[float]], *, prefer_mixed: bool
+    part: Sequence[Question], rewards: Mapping[str, Sequence[float]], config: RlConfig
 ) -> list[Question]:
-    """Orders an iteration's questions by how much RL can learn from them.
+    """Chooses, of an iteration's questions, those that RL can learn most from.
+
+    With `rl.prompts = "mixed"`, those come first whose rollouts were neither all equally good nor
+    all equally bad, then those that were not rolled out, then those that were never right, and
+    last those that always were. Too few mixed ones are thus filled up with others.
 
     Args:
         part: The iteration's questions.
         rewards: Rewards of this iteration's rollouts by question id; may lack questions.
-        prefer_mixed: Whether to put first those whose rollouts were neither all equally good
-            nor all equally bad, then those not rolled out, then the others (those that were
-            never right before those that always were).
+        config: How many, and which first.
 
     Returns:
-        All of `part`, reordered; the order within a rank stays.
+        As many as RL asks, fewer where the part has no more.
     """
-    if not prefer_mixed:
-        return list(part)
+    wanted = num_rl_questions(config)
+    if config.prompts == "all":
+        return list(part[:wanted])
     ranks: dict[int, list[Question]] = defaultdict(list)
     best = max((reward for group in rewards.values() for reward in group), default=0.0)
     for question in part:
         group = rewards.get(question.question_id, ())
         if not group:
             rank = 1
-        elif max(group) - min(group) > 1e-6:
+        elif max(group) - min(group) > _SAME_REWARD:
             rank = 0
         else:
-            rank = 3 if group[0] >= best else 2
+            rank = 2 if group[0] < best - _SAME_REWARD else 3
         ranks[rank].append(question)
-    return [question for rank in sorted(ranks) for question in ranks[rank]]
+    return [question for rank in sorted(ranks) for question in ranks[rank]][:wanted]

@@ -184,5 +184,3 @@ def _finished(record: StageRecord, outcome: StageOutcome) -> StageRecord:
         wall_s=outcome.wall_s,
         metrics=outcome.metrics,
     )
-
-

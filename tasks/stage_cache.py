@@ -2,9 +2,9 @@
 
 A stage whose key already has a complete artifact is reused, across runs and processes. The key
 covers the stage's name, its configuration, the digests of its inputs, the seed, the iteration,
-and a code version: the digest of the source files that the stage runs through, so that a change
-in a library re-runs it while a change in the command line does not. The stages that compute with
-torch also depend on the installed versions of the libraries that do the numbers.
+and a code version: the digest of the source files that the stage runs through and the installed
+versions of the libraries that do the numbers. A change in a library package re-runs the stages
+that use it; a change in the flows, the command line, the store or another stage's adapter does not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
     "benchmark": _QUESTIONS,
 }
 """Source folders that each stage runs through; a stage not named here runs through all."""
+
+_SHARED = ("schemas", "rows", "sampled", "sampling_inputs", "selection")
+_SHARED_JOBS = ("payload", "sampling")
 
 _SUFFIXES = frozenset({".py", ".md", ".sql", ".jinja"})
 
@@ -94,11 +97,11 @@ def _sources(root: Path, stage: str) -> Iterator[Path]:
         for path in (root / folder).rglob("*"):
             if path.suffix in _SUFFIXES:
                 yield path
-    # The stage's own adapter and its child's entry point, and the shape of what they write.
-    for own in (f"{stage}.py", f"jobs/{stage}.py", "schemas.py", "rows.py"):
-        path = root / "tasks" / own
-        if path.is_file():
-            yield path
+    # The stage's own adapter, what adapters share, and the shape of what they write.
+    tasks = root / "tasks"
+    own = [tasks / f"{name}.py" for name in (stage, *_SHARED)]
+    jobs = [path for path in (tasks / "jobs").glob("*.py") if path.stem in (stage, *_SHARED_JOBS)]
+    yield from (path for path in (*own, *jobs) if path.is_file())
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from uuid import UUID
 
 from agents.progress import ProgressSink, set_progress
@@ -78,7 +79,9 @@ class _ArtifactProgress:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         if self._artifact is None:
-            self._artifact = create_progress_artifact(percent, key=self._key, description=text)
+            # A coroutine only where an event loop runs in this thread, which no flow here has.
+            created = create_progress_artifact(percent, key=self._key, description=text)
+            self._artifact = cast("UUID", created)
         else:
             update_progress_artifact(self._artifact, percent, description=text)
         self._due = time.monotonic() + _EVERY_S

@@ -27,14 +27,14 @@ def stage_task(run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
-            function,
+        made: Task[P, R] = task(
             task_run_name=run_name,
             retries=1,
             retry_condition_fn=_was_killed,
             cache_policy=NO_CACHE,
             persist_result=False,
-        )
+        )(function)
+        return made
 
     return decorate
 

@@ -1,1 +1,1 @@
-"""Rewards, filters, SFT, RL and the construction of training data; free of Prefect and of the store."""
+"""Rewards, filters, SFT, RL and construction of training data; free of Prefect and the store."""

@@ -72,7 +72,7 @@ class _LinearLogProbs(torch.autograd.Function):
         return log_probs, entropy, is_top1
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(
         ctx: Any, grad: torch.Tensor, _entropy: Any, _top1: Any
     ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
@@ -93,7 +93,7 @@ class _LinearLogProbs(torch.autograd.Function):
 
 
 def _gradient(probs: torch.Tensor, target: torch.Tensor, temperature: float) -> torch.Tensor:
-    """d log p(target) / d logits; overwrites `probs`."""
+    """D log p(target) / d logits; overwrites `probs`."""
     gradient = probs.neg_()
     gradient.scatter_add_(1, target, torch.ones_like(target, dtype=gradient.dtype))
     return gradient.div_(temperature)
@@ -124,7 +124,9 @@ def linear_log_probs(
         hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
         weight = torch.cat([weight, bias[:, None]], dim=1)
     with torch.autocast(hidden.device.type, enabled=False):
-        outputs = _LinearLogProbs.apply(hidden.to(dtype), weight.to(dtype), targets, temperature)
+        outputs = _LinearLogProbs.apply(  # type: ignore[no-untyped-call]
+            hidden.to(dtype), weight.to(dtype), targets, temperature
+        )
     return TokenScores(*outputs)
 
 
@@ -147,12 +149,13 @@ def add_scoring_forward(model: PreTrainedModel) -> None:
     ) -> Any:
         if layout is None:
             return original(*args, **kwargs)
-        assert predictors is not None and targets is not None
+        assert predictors is not None
+        assert targets is not None
         hidden = self.base_model(*args, layout=layout, use_cache=False, **kwargs)
-        head = self.get_output_embeddings()
+        head = self.get_output_embeddings()  # type: ignore[no-untyped-call]
         scores = linear_log_probs(
             hidden.last_hidden_state[0, predictors], head.weight, head.bias, targets, temperature
         )
         return vars(scores)
 
-    model.forward = types.MethodType(forward, model)  # type: ignore[method-assign]
+    model.forward = types.MethodType(forward, model)

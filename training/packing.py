@@ -115,11 +115,15 @@ def supports_packing(model: PreTrainedModel) -> bool:
     """Whether the model's layers are plain causal attention, which is all this attention knows."""
     text_config: Any = model.config.get_text_config()
     layer_types = getattr(text_config, "layer_types", None) or ["full_attention"]
-    sliding = getattr(text_config, "sliding_window", None) if not hasattr(
-        text_config, "layer_types"
-    ) else None
-    return text_config.model_type in _TESTED and set(layer_types) == {"full_attention"} and (
-        not sliding or not getattr(text_config, "use_sliding_window", True)
+    sliding = (
+        getattr(text_config, "sliding_window", None)
+        if not hasattr(text_config, "layer_types")
+        else None
+    )
+    return (
+        text_config.model_type in _TESTED
+        and set(layer_types) == {"full_attention"}
+        and (not sliding or not getattr(text_config, "use_sliding_window", True))
     )
 
 
@@ -163,8 +167,11 @@ def packed_attention(
     if prefix:
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix],
-                is_causal=True, **shared,
+                query[:, :, :prefix],
+                key[:, :, :prefix],
+                value[:, :, :prefix],
+                is_causal=True,
+                **shared,
             )
         )
     rows, longest = len(layout.suffix_tokens), max(layout.suffix_tokens)
@@ -188,7 +195,7 @@ def packed_attention(
 
 def _pad_suffixes(states: torch.Tensor, layout: Layout, longest: int) -> torch.Tensor:
     """(1, H, N, D) to (B, H, longest, D), the prefix left out."""
-    suffixes = states[:, :, layout.prefix_tokens :].split(list(layout.suffix_tokens), dim=2)
+    suffixes = torch.split(states[:, :, layout.prefix_tokens :], list(layout.suffix_tokens), dim=2)
     return torch.cat([pad(part, (0, 0, 0, longest - part.shape[2])) for part in suffixes])
 
 

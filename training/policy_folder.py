@@ -6,6 +6,7 @@ bf16 can tell apart, so a policy saved in bf16 would lose much of what it learnt
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ from agents.errors import StageError, UsageError
 from training.config import TrainingConfig
 from training.packing import ATTENTION, supports_packing
 
-_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "config.json")
+_REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
 
 
 def resolve_device(config: TrainingConfig) -> Literal["cpu", "cuda"]:
@@ -72,23 +73,23 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 def save_policy(model: PreTrainedModel, source: Path, output_dir: Path) -> Path:
     """Writes the weights as fp32 safetensors and copies everything else from `source`.
 
-    The tokenizer, its chat template and the generation settings are the very files of the source
-    policy, so that training can never change how text becomes tokens.
+    Settings, tokenizer and chat template are the very files of the source policy, so that training
+    can never change how text becomes tokens; the trainers alter them in memory.
 
     Raises:
         StageError: The folder could not be written.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        for file in source.iterdir():
-            if file.is_file() and not any(file.match(pattern) for pattern in _WEIGHTS):
-                shutil.copyfile(file, output_dir / file.name)
-        model.config.save_pretrained(output_dir)
-        generation = output_dir / "generation_config.json"
-        kept = generation.read_bytes() if generation.exists() else None
         model.save_pretrained(output_dir)
-        if kept is not None:  # the trainer aligned it with its tokenizer; the source's stays
-            generation.write_bytes(kept)
+        for file in source.iterdir():
+            if file.is_file() and not any(file.match(pattern) for pattern in _REPLACED):
+                shutil.copyfile(file, output_dir / file.name)
+        settings = json.loads((source / "config.json").read_text())
+        settings.pop("torch_dtype", None)
+        (output_dir / "config.json").write_text(
+            json.dumps(settings | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n"
+        )
     except OSError as error:
         raise StageError(f"could not save the policy to {output_dir}: {error}") from error
     return output_dir

@@ -26,7 +26,13 @@ from training.logprobs import add_scoring_forward
 from training.packing import Layout, pack
 from training.policy_folder import load_policy, resolve_precision, save_policy
 from training.reports import StepReport, TrainingReport
-from training.trainer_setup import StepReporter, quiet_training, report_only, shared_arguments
+from training.trainer_setup import (
+    StepReporter,
+    micro_batch,
+    report_only,
+    shared_arguments,
+    training_session,
+)
 
 _SCHEDULES = {
     "constant": "constant_with_warmup",
@@ -84,15 +90,10 @@ def train_sft(
             f"SFT has nothing to learn from: 0 of {len(examples)} examples have loss tokens and "
             f"at most {config.max_tokens} tokens"
         )
-    with quiet_training(training), tempfile.TemporaryDirectory() as scratch:
+    with training_session(training), tempfile.TemporaryDirectory() as scratch:
         model, tokenizer = load_policy(model_dir)
         add_scoring_forward(model)
-        micro = min(training.micro_batch_size, config.batch_size)
-        if config.batch_size % micro:
-            raise StageError(
-                f"sft.batch_size {config.batch_size} is no multiple of "
-                f"training.micro_batch_size {micro}"
-            )
+        micro = micro_batch(config.batch_size, training)
         steps_per_epoch = -(-len(usable) // config.batch_size)
         arguments = TrlSftConfig(
             **shared_arguments(training, scratch, seed),

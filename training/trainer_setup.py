@@ -6,9 +6,7 @@ is off; each step becomes a `StepReport`, and the only thing written is the fina
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,10 +21,10 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.utils import logging as transformers_logging
 
 from training.config import TrainingConfig
 from training.policy_folder import resolve_device, resolve_precision
+from training.quiet import quiet_libraries
 from training.reports import StepReport
 
 
@@ -53,35 +51,29 @@ def shared_arguments(config: TrainingConfig, output_dir: str, seed: int) -> dict
     }
 
 
+def micro_batch(num_sequences: int, config: TrainingConfig) -> int:
+    """Sequences in one forward pass: the largest divisor of the batch that memory allows."""
+    return next(
+        size
+        for size in range(min(num_sequences, config.micro_batch_size), 0, -1)
+        if num_sequences % size == 0
+    )
+
+
 @contextmanager
-def quiet_training(config: TrainingConfig) -> Iterator[None]:
-    """Silences the libraries' logs, bars and warnings, and sets the number of threads."""
-    loggers = [logging.getLogger(name) for name in ("trl", "accelerate", "datasets")]
-    levels = [logger.level for logger in loggers]
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
+def training_session(config: TrainingConfig) -> Iterator[None]:
+    """Silences the libraries and sets the number of threads for the duration of a block."""
     threads = torch.get_num_threads()
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         if config.num_threads is not None:
             torch.set_num_threads(config.num_threads)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(trl|transformers|accelerate|torch)\.")
-            warnings.filterwarnings("ignore", message=".*rollout_func.*")
+        with quiet_libraries():
             yield
     finally:
         torch.set_num_threads(threads)
-        if bars:
-            transformers_logging.enable_progress_bar()
-        transformers_logging.set_verbosity(verbosity)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
-class StepReporter(TrainerCallback):  # type: ignore[misc]
+class StepReporter(TrainerCallback):
     """Turns the trainer's log of each step into a `StepReport`.
 
     Attributes:

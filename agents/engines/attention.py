@@ -94,7 +94,7 @@ def decode_attention(query: Tensor, pool: KeyValuePool, layer: int, plan: Decode
     Returns:
         (N, H, D).
     """
-    num_rows, num_heads, head_dim = query.shape
+    _, num_heads, head_dim = query.shape
     if plan.layout == "scatter":
         rows = query.new_zeros(plan.span, num_heads, head_dim)
         rows.index_copy_(0, plan.slots, query)

@@ -12,7 +12,7 @@ import random
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.engines.attention import plan_decode
 from agents.engines.base import Generation, SamplingParams
@@ -27,6 +27,8 @@ from agents.errors import EngineError
 CPU_PAGE_TOKENS = 128
 GPU_PAGE_TOKENS = 512
 """Larger pages mean fewer and larger kernels, smaller ones less memory and less to read."""
+
+T = TypeVar("T")
 
 DUMMY = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=1, seed=0, stop_token_ids=())
 
@@ -52,7 +54,7 @@ class EngineStats:
     decode_s: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """One generation on its way."""
 
@@ -98,8 +100,7 @@ class Batcher:
         pool = KeyValuePool(
             shape,
             config.batch_size,
-            # a padded chunk may reach past the context
-            max_context_tokens + (config.prefill_chunk_tokens if config.deterministic else 0),
+            max_context_tokens,
             CPU_PAGE_TOKENS if self._device.type == "cpu" else GPU_PAGE_TOKENS,
             embedding.dtype,
             self._device,
@@ -275,7 +276,7 @@ def _slot(request: Request) -> Slot:
     return request.slot
 
 
-def _spread[T](values: list[T], rows: list[int], size: int, filler: T) -> list[T]:
+def _spread(values: list[T], rows: list[int], size: int, filler: T) -> list[T]:
     """Puts `values` at `rows` of a list of `size`, with `filler` elsewhere."""
     spread = [filler] * size
     for row, value in zip(rows, values, strict=True):

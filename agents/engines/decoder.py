@@ -47,7 +47,7 @@ class Decoder:
         self.shape = shape
         self.pool = pool
         self._cos, self._sin = rotary
-        self._activation = ACT2FN[shape.activation]
+        self._activation: Callable[[Tensor], Tensor] = ACT2FN[shape.activation]
         self._scale = shape.head_dim**-0.5
 
     def decode(self, token_ids: Tensor, plan: DecodePlan) -> Tensor:
@@ -129,7 +129,7 @@ class Decoder:
         """Queries, keys and values (T, H + 2K, D); queries and keys normed and rotated."""
         shape = self.shape
         heads = shape.num_heads + shape.num_kv_heads
-        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, shape.head_dim))
+        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(normed), -1, shape.head_dim)
         rotated = qkv[:, :heads]
         if layer.qk_norm is not None:
             rotated = F.rms_norm(rotated, (shape.head_dim,), None, shape.norm_eps) * layer.qk_norm
@@ -139,10 +139,9 @@ class Decoder:
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
-        query, key, value = qkv.split(
-            (shape.num_heads, shape.num_kv_heads, shape.num_kv_heads), dim=1
-        )
-        return query * self._scale, key, value
+        keys_end = shape.num_heads + shape.num_kv_heads
+        query, key = qkv[:, : shape.num_heads], qkv[:, shape.num_heads : keys_end]
+        return query * self._scale, key, qkv[:, keys_end:]
 
     def _write(self, layer: int, rows: Tensor, key: Tensor, value: Tensor) -> None:
         self.pool.write(layer, rows, key.flatten(0, 1), value.flatten(0, 1))

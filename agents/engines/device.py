@@ -39,7 +39,7 @@ def choose_dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions that multiply bfloat16 matrices."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         features = torch.cpu.get_capabilities()
         return any(bool(features.get(name)) for name in ("amx_bf16", "avx512_bf16"))

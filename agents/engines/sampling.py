@@ -48,7 +48,8 @@ def sample(
     top, top_ids = scaled.max(dim=-1)
     masses = scaled.sub_(top[:, None]).exp_()
     padding = -masses.shape[-1] % BLOCK
-    blocks = (F.pad(masses, (0, padding)) if padding else masses).unflatten(-1, (-1, BLOCK))
+    padded = F.pad(masses, (0, padding)) if padding else masses
+    blocks = padded.view(len(padded), -1, BLOCK)
     block_masses = blocks.sum(dim=-1).double()
     totals = block_masses.sum(dim=-1)
     ids = top_ids

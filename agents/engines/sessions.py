@@ -21,7 +21,7 @@ MIN_WORTH_WAITING_TOKENS = 16
 Ids = NDArray[np.int64]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """One session's place in the pool.
 

@@ -236,5 +236,5 @@ def rotary_tables(
     cos, sin = rotary(torch.zeros(1, dtype=torch.float32), positions)
     half = sin.shape[-1] // 2
     sin = torch.cat((-sin[..., :half], sin[..., half:]), dim=-1)
-    place = {"dtype": dtype, "device": device}
-    return cos[0].unsqueeze(1).to(**place), sin[0].unsqueeze(1).to(**place)
+    cos, sin = cos[0].unsqueeze(1), sin[0].unsqueeze(1)
+    return cos.to(device=device, dtype=dtype), sin.to(device=device, dtype=dtype)

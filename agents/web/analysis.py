@@ -9,12 +9,13 @@ from agents.web.facts.names import strip_accents
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _POSSESSIVE = re.compile(r"['\u2019]s\b")
+_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 _DIGIT_GROUPS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-_STOPWORDS = frozenset(
-    "a an and are as at be been by did do does find for from has have how i in into is it its of "
-    "on or s that the their then there this to was were what when where which who whom whose why "
-    "will with".split()
-)
+_FUNCTION_WORDS = """
+a an and are as at be been by did do does find for from has have how i in into is it its of on or s
+that the their then there this to was were what when where which who whom whose why will with
+"""
+_STOPWORDS = frozenset(_FUNCTION_WORDS.split())
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"\u201d')\]]*\s+(?=[\"\u201c'(\[]?[A-Z0-9\u00c0-\u00de])")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|St|Mt|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs|ca|c|cf|Inc|Ltd|Co|Gen|Col|Prof|Rev|approx|"
@@ -44,7 +45,7 @@ def terms(text: str) -> list[str]:
     A text of nothing but function words (`The Who`) keeps them all.
     """
     folded = fold(_DIGIT_GROUPS.sub("", _POSSESSIVE.sub("", text)))
-    words = [str(word) for word in _WORD.findall(folded)]
+    words: list[str] = _WORD.findall(folded)
     content = [_stem(word) for word in words if word not in _STOPWORDS]
     return content or words
 
@@ -68,4 +69,4 @@ def split_sentences(text: str) -> list[str]:
 
 def base_title(title: str) -> str:
     """The title without what tells it apart: `Lyon (city)` becomes `Lyon`."""
-    return re.sub(r"\s*\([^()]*\)$", "", title) or title
+    return _QUALIFIER.sub("", title) or title

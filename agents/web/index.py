@@ -59,6 +59,7 @@ def build_index(folder: Path, pages: Iterable[Page]) -> None:
         folder: An empty folder.
         pages: The pages.
     """
+    hinted = lru_cache(terms)
     builder = tantivy.SchemaBuilder()
     for field in ("name", "title", "text"):
         builder.add_text_field(field, tokenizer_name="whitespace", index_option="freq")
@@ -72,7 +73,7 @@ def build_index(folder: Path, pages: Iterable[Page]) -> None:
             tantivy.Document(
                 name=" ".join(filter(None, ("_".join(terms(name)) for name in names))),
                 title=" ".join(dict.fromkeys(t for name in names for t in terms(name))),
-                text=" ".join([*terms(page.text), *(t for h in page.hints for t in terms(h))]),
+                text=" ".join([*terms(page.text), *(t for h in page.hints for t in hinted(h))]),
                 number=number,
             )
         )

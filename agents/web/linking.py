@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agents.web.analysis import base_title
 from agents.web.pages import Link, Page
 
+TEXT_KINDS = ("article", "page")
+"""Kinds of the pages that hold running text."""
+
 _PUNCTUATION = ",.;:()[]\"'\u201c\u201d!?"
 _MAX_NAME_WORDS = 6
 _MAX_SEE_ALSO = 3
+# Shorter common nouns (`area`, `light`) are linked by nobody.
+_MIN_NOUN_LETTERS = 7
 
 
 def link_by_titles(pages: Sequence[Page], max_mentions: int = 40) -> list[Page]:
@@ -26,18 +31,16 @@ def link_by_titles(pages: Sequence[Page], max_mentions: int = 40) -> list[Page]:
     Returns:
         The same pages in the same order, with more links.
     """
-    by_name: dict[str, list[Page]] = {}
-    for page in pages:
-        by_name.setdefault(base_title(page.title), []).append(page)
-    for same in by_name.values():
-        # A mention means the article, where there is one, else the most prominent page.
-        same.sort(key=lambda page: (page.kind != "article", -page.prominence))
+    namesakes: dict[str, list[Page]] = {}
+    for page in sorted(pages, key=lambda p: (p.kind not in TEXT_KINDS, -p.prominence)):
+        namesakes.setdefault(base_title(page.title), []).append(page)
+    names = _names_to_mention(pages, namesakes)
     linked = []
     for page in pages:
-        namesakes = [p for p in by_name[base_title(page.title)] if p.kind != page.kind]
-        others = namesakes[:_MAX_SEE_ALSO]
-        if page.kind in ("article", "page"):
-            others += _mentions(page.text, by_name)[:max_mentions]
+        same = [p for p in namesakes[base_title(page.title)] if p.kind != page.kind]
+        others = same[:_MAX_SEE_ALSO]
+        if page.kind in TEXT_KINDS:
+            others += _mentions(page.text, names)[:max_mentions]
         links = {link.url: link for link in page.links}
         for other in others:
             if other.url != page.url:
@@ -46,17 +49,51 @@ def link_by_titles(pages: Sequence[Page], max_mentions: int = 40) -> list[Page]:
     return linked
 
 
-def _mentions(text: str, by_name: Mapping[str, list[Page]]) -> list[Page]:
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What can be mentioned.
+
+    Attributes:
+        pages: The page that a name means.
+        longest: Words of the longest name that begins with a word.
+    """
+
+    pages: Mapping[str, Page]
+    longest: Mapping[str, int]
+
+
+def _names_to_mention(pages: Sequence[Page], namesakes: Mapping[str, list[Page]]) -> _Names:
+    # An article is meant by its whole title, a fact page by its name where no article has it.
+    named = {page.title: page for page in pages if page.kind in TEXT_KINDS}
+    for name, same in namesakes.items():
+        if same[0].kind not in TEXT_KINDS:
+            named.setdefault(name, same[0])
+    longest: dict[str, int] = {}
+    for name in named:
+        words = name.split()
+        if len(words) <= _MAX_NAME_WORDS:
+            first = words[0].strip(_PUNCTUATION)
+            longest[first] = max(longest.get(first, 0), len(words))
+    return _Names(named, longest)
+
+
+def _mentions(text: str, names: _Names) -> list[Page]:
     found: dict[str, Page] = {}
     for line in text.splitlines():
         words = line.split()
         start = 0
         while start < len(words):
+            first = words[start].strip(_PUNCTUATION)
+            noun = first[:1].islower()
+            if noun:
+                first = first[:1].upper() + first[1:]
             step = 1
-            for size in range(min(_MAX_NAME_WORDS, len(words) - start), 0, -1):
+            for size in range(min(names.longest.get(first, 0), len(words) - start), 0, -1):
                 name = " ".join(words[start : start + size]).strip(_PUNCTUATION)
-                page = _page_named(name, by_name)
-                if page is not None:
+                if noun:
+                    name = name[:1].upper() + name[1:]
+                page = names.pages.get(name)
+                if page is not None and _is_meant(page, size, noun, start == 0):
                     found.setdefault(page.url, page)
                     step = size
                     break
@@ -64,10 +101,8 @@ def _mentions(text: str, by_name: Mapping[str, list[Page]]) -> list[Page]:
     return list(found.values())
 
 
-def _page_named(name: str, by_name: Mapping[str, list[Page]]) -> Page | None:
-    pages = by_name.get(name)
-    if pages is None and name[:1].islower():
-        # Common nouns are capitalised in titles; only articles are about those.
-        capitalised = by_name.get(name[0].upper() + name[1:], [])
-        pages = [page for page in capitalised if page.kind == "article"]
-    return pages[0] if pages else None
+def _is_meant(page: Page, num_words: int, noun: bool, begins_sentence: bool) -> bool:
+    if page.kind in TEXT_KINDS:
+        return not noun or num_words > 1 or len(page.title) >= _MIN_NOUN_LETTERS
+    # `Of` and `Mobile` are cities, but not wherever a sentence begins so, nor in lower case.
+    return not noun and (num_words > 1 or not begins_sentence)

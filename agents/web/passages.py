@@ -127,9 +127,7 @@ def _cut(line: str, wanted: Collection[str], max_words: int) -> str:
         return line
     wanted = set(wanted)
     hits = [bool(wanted.intersection(terms(word))) for word in words]
-    start = max(
-        range(len(words) - max_words + 1), key=lambda i: (sum(hits[i : i + max_words]), -i)
-    )
+    start = max(range(len(words) - max_words + 1), key=lambda i: (sum(hits[i : i + max_words]), -i))
     cut = " ".join(words[start : start + max_words])
     head = f"{_ELLIPSIS} " if start else ""
     tail = "" if start + max_words == len(words) else f" {_ELLIPSIS}"

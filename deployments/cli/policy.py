@@ -88,7 +88,7 @@ def _local(config: EvolutionConfig, folder: str) -> ChosenPolicy:
 
 def _base(config: EvolutionConfig) -> ChosenPolicy:
     from agents.assets.model import ensure_model
-    from flows.config import TINY_MODEL
+    from tasks.config import TINY_MODEL
 
     if config.model == TINY_MODEL:
         raise UsageError("the tiny model is made by a run: evolvesearch run --profile smoke first")

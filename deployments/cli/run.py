@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 from rich.console import Console
 
+from agents.errors import StoppedError
 from deployments.cli.console import duration, output
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
@@ -13,8 +17,8 @@ from deployments.cli.tables import next_commands, score_table
 @click.command()
 @shared_options
 @reuse_options
-def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, ...]) -> None:
-    r"""Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
+def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, ...]) -> int:
+    """Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
 
     A stage whose result lies in the store is reused, so a run that was stopped or killed goes on
     where it was: give the same command again.
@@ -30,11 +34,19 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
     with output(settings.json) as answer:
         from flows.evolve import run_evolution
 
-        document = run_evolution(config, name=name, no_reuse=no_reuse, redo=redo)
+        document = run_evolution(
+            config, name=name, no_reuse=no_reuse, redo=redo, verbose=settings.debug
+        )
         answer(document)
-    if settings.json:
-        return
-    console = Console(highlight=False)
+    if not settings.json:
+        _show(settings, document)
+    return StoppedError.exit_code if document.get("stopped") else 0
+
+
+def _show(settings: Settings, document: Mapping[str, Any]) -> None:
+    console = Console(highlight=False, markup=False)
     console.print(score_table(document["iterations"]))
-    console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n", markup=False)
-    console.print(next_commands(settings, document["run"]), markup=False, soft_wrap=True)
+    if document.get("stopped"):
+        console.print(f"Stopped early: {document['stopped']}.")
+    console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n")
+    console.print(next_commands(settings, document["run"]), soft_wrap=True)

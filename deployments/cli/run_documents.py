@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.errors import UsageError
 from tasks.artifacts import ArtifactStore
+from tasks.manifest import ArtifactRef
 from tasks.runs import RunLog, RunRecord, StageRecord
 
 GATE = "gate"
@@ -110,10 +111,8 @@ def _iterations(
     refs = {ref.digest: ref for stage in stages for ref in stage.artifacts}
     for ref in refs.values():
         if ref.kind == "benchmarks":
-            for row in store.read_table(ref).to_pylist():
-                if row["benchmark"] != GATE:
-                    of_policy = scores.setdefault(row["policy"], {})
-                    of_policy[row["benchmark"]] = {name: row[name] for name in _SCORES}
+            for policy, rows in scores_in(store, ref).items():
+                scores.setdefault(policy, {}).update(rows)
     return [
         {
             "iteration": entry.iteration,
@@ -125,3 +124,13 @@ def _iterations(
         }
         for entry in record.policies
     ]
+
+
+def scores_in(store: ArtifactStore, ref: ArtifactRef) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores in a `benchmarks` artifact, by policy and benchmark; the gate's are left out."""
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for row in store.read_table(ref).to_pylist():
+        if row["benchmark"] != GATE:
+            of_policy = scores.setdefault(row["policy"], {})
+            of_policy[row["benchmark"]] = {name: row[name] for name in _SCORES}
+    return scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 
 import click
 from rich.console import Console
@@ -20,7 +21,7 @@ _SHOWN_ROWS = 50
 @click.command()
 @shared_options
 def runs(settings: Settings) -> None:
-    r"""List the runs of the store, the newest last.
+    """List the runs of the store, the newest last.
 
     \b
     Examples:
@@ -47,17 +48,17 @@ def runs(settings: Settings) -> None:
         started, took = row["started_at"][:16].replace("T", " "), duration(row["wall_s"])
         names = (row["run"], row["profile"], row["status"], started, took)
         table.add_row(*names, percent(averages[0]), percent(averages[-1]))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table if rows else "No runs yet: evolvesearch run")
     if rows:
-        console.print(f"Next: {command(settings, 'show', rows[-1]['run'])}", markup=False)
+        console.print(f"Next: {command(settings, 'show', rows[-1]['run'])}", soft_wrap=True)
 
 
 @click.command()
 @click.argument("run")
 @shared_options
 def show(settings: Settings, run: str) -> None:
-    r"""Show a run: its stages, the filter's funnel, the scores of its policies.
+    """Show a run: its stages, the filter's funnel, the scores of its policies.
 
     RUN is a name from `evolvesearch runs`, or `last`.
 
@@ -77,11 +78,11 @@ def show(settings: Settings, run: str) -> None:
         answer(document)
     if settings.json:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     head = f"Run {record.run}, profile {record.profile}: {record.status}"
-    console.print(f"{head}, {duration(record.wall_s)}", markup=False, style="bold")
+    console.print(f"{head}, {duration(record.wall_s)}", style="bold")
     if record.error:
-        console.print(f"error: {record.error}", markup=False, style="red")
+        console.print(f"error: {record.error}", style="red")
     console.print(stage_table(document["stages"]))
     if document["funnel"]:
         table = plain_table("Filter: what became of the trajectories")
@@ -103,7 +104,7 @@ def show(settings: Settings, run: str) -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @shared_options
 def sql(settings: Settings, query: str, as_csv: bool) -> None:
-    r"""Query the store with SQL; docs/schema.md lists the views and their columns.
+    """Query the store with SQL; docs/schema.md lists the views and their columns.
 
     Views: questions, trajectories, turns, rewards, verdicts, sft_examples, policies, answers,
     benchmarks, stages, lineage. The dialect is DuckDB's.
@@ -120,20 +121,34 @@ def sql(settings: Settings, query: str, as_csv: bool) -> None:
     with output(settings.json) as answer:
         from tasks.catalog import Catalog
 
-        result = Catalog(settings.existing_store(config.store.uri)).query(query)
-        rows = result.to_pylist()
+        with Catalog(settings.existing_store(config.store.uri)) as catalog:
+            result = catalog.query(query)
+        names = unique_names(result.column_names)
+        rows = result.rename_columns(names).to_pylist()
         answer(rows)
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(result.column_names)
+        writer.writerow(names)
         writer.writerows(row.values() for row in rows)
     elif not settings.json:
         table = plain_table()
-        for column in result.column_names:
-            table.add_column(column, overflow="fold")
+        for name in names:
+            table.add_column(name, overflow="fold")
         for row in rows[:_SHOWN_ROWS]:
             table.add_row(*("" if value is None else str(value) for value in row.values()))
         console = Console(highlight=False, markup=False)
         console.print(table)
         more = f", the first {_SHOWN_ROWS} shown (--json, --csv: all)"
         console.print(f"{len(rows):,} rows{more if len(rows) > _SHOWN_ROWS else ''}")
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Numbers columns of the same name (`count`, `count_1`), so that none hides another."""
+    found: list[str] = []
+    for name in names:
+        number, free = 0, name
+        while free in found:
+            number += 1
+            free = f"{name}_{number}"
+        found.append(free)
+    return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from agents.errors import StageError
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob
 from agents.trajectory import Question, Trajectory
 from evaluation.benchmarks import summarise
-from evaluation.scoring import score_answer
+from evaluation.scoring import AnswerScore, score_answer
 from tasks.heavy_child import Emit
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
@@ -41,12 +43,19 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         trajectories = sampler.run_logged(rollouts, description, job.store, job.key)
     rows = [trajectory_row(trajectory) for trajectory in trajectories]
     job.write_table("trajectories", rows, metadata={"metrics": sampling_metrics(trajectories)})
+    # An infrastructure fault is not a wrong answer: `num_questions` shows how many were scored.
     answers = [
         _answer_row(question, trajectory)
         for question, trajectory in zip(questions, trajectories, strict=True)
+        if not trajectory.stop_reason.is_infrastructure
     ]
+    if not answers:
+        raise StageError(
+            f"none of {len(questions)} {source} questions could be scored; the first failed with: "
+            f"{trajectories[0].error if trajectories else 'there are no questions'}"
+        )
     job.write_table("answers", answers)
-    job.write_table("benchmarks", _benchmark_rows(answers))
+    job.write_table("benchmarks", _benchmark_rows(answers, config.benchmark.confidence))
     ShardLog(job.store, job.key).clear()
     return {}
 
@@ -70,20 +79,14 @@ def _answer_row(question: Question, trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _benchmark_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _benchmark_rows(answers: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
     rows = []
     for name in dict.fromkeys(answer["benchmark"] for answer in answers):
-        score = summarise([answer for answer in answers if answer["benchmark"] == name])
-        rows.append(
-            {
-                "policy": answers[0]["policy"],
-                "benchmark": name,
-                "num_questions": score.num_questions,
-                "em": score.em,
-                "f1": score.f1,
-                "accuracy": score.accuracy,
-                "ci_low": score.ci_low,
-                "ci_high": score.ci_high,
-            }
-        )
+        scores = [
+            AnswerScore(answer["em"], answer["f1"], answer["accuracy"])
+            for answer in answers
+            if answer["benchmark"] == name
+        ]
+        summary = asdict(summarise(scores, confidence))
+        rows.append({"policy": answers[0]["policy"], "benchmark": name, **summary})
     return rows

@@ -1,4 +1,4 @@
-"""A policy at work in this process: engine, tokenizer, web and tools, opened and closed together."""
+"""A policy at work in this process: engine, tokenizer, web and tools, opened and closed as one."""
 
 from __future__ import annotations
 

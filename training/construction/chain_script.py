@@ -17,12 +17,31 @@ from agents.trajectory import Hop, Question
 
 _KIND = re.compile(r" \([a-z ]+\)$")
 _RESULT = re.compile(r"^\[\d+\] ", re.MULTILINE)
-_FIRST = ("I need {goal}.", "First find {goal}.", "Look up {goal}.")
-_NEXT = ("{found}. Now {goal}.", "{found}. Next find {goal}.", "{found}. I need {goal}.")
-_LAST = ("{found}.", "{found}. That is the answer.")
-_NOT_SHOWN = ("The results do not say it. Open the page.", "Not shown. Read the page.")
-_CHECK = ("Read the page to be sure.", "Open the page to check.")
-_IDENTIFY = ("I need to find out what is meant.", "First find what is described.")
+_WORDS = {
+    "capital_of": "country",
+    "discovered_element": "element",
+    "iata_code": "IATA code",
+    "icao_code": "ICAO code",
+    "includes": "country",
+    "spoken_in": "country",
+    "timezone": "time zone",
+    "used_in": "country",
+}
+"""What is asked for, where the relation's own name does not say it."""
+
+# Short on purpose: on a CPU every sampled token costs as much as ten that are read.
+_FIRST = ("I need the {goal}.", "First find the {goal}.", "Look up the {goal}.")
+_NEXT = (
+    "The {found} is {value}. Now its {goal}.",
+    "The {found} is {value}. Next, the {goal}.",
+    "It is {value}. Now find the {goal}.",
+)
+_LAST = ("The {found} is {value}.", "So the {found} is {value}.")
+_NOT_SHOWN = ("Not shown. Open the page.", "Not shown. Read the page.")
+_CHECK = ("Check the page.", "Open the page to check.")
+# Two clues, such as a border and a currency: only together do they mean one thing.
+_SECOND_CLUE = ("Noted. Now the {goal} of {name}.", "One of these. Next, the {goal} of {name}.")
+_BOTH = ("{value} fits both. Now its {goal}.", "Both name {value}. Next, its {goal}.")
 
 
 def name_of(title: str) -> str:
@@ -30,16 +49,14 @@ def name_of(title: str) -> str:
     return _KIND.sub("", title)
 
 
-def _goal(hop: Hop) -> str:
-    return f"the {hop.relation.replace('_', ' ')} of {name_of(hop.subject)}"
-
-
-def _found(hop: Hop) -> str:
-    return f"The {_goal(hop)[4:]} is {hop.value}"
+def _words(hop: Hop) -> str:
+    return _WORDS.get(hop.relation, hop.relation.replace("_", " "))
 
 
 def _shows(text: str, value: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
+    # `1,234` is not shown by `51,234` nor by `1,234,567`.
+    whole = rf"(?<!\w)(?<!\d,){re.escape(value)}(?!\w|,\d)"
+    return re.search(whole, text) is not None
 
 
 class ChainScript:
@@ -61,7 +78,6 @@ class ChainScript:
         self._visit_rate = visit_rate
         self._hop = -1
         self._visiting = False
-        self._identifying = False
 
     def __call__(self, shown: str) -> str:
         """The next turn, given the text that was put in front of it."""
@@ -70,14 +86,6 @@ class ChainScript:
             return f"{chain[-1].value}</answer>"
         if self._hop < 0:
             self._hop = 0
-            if name_of(chain[0].subject).casefold() not in self._question.text.casefold():
-                self._identifying = True
-                return self._call(_IDENTIFY, "search", query=[self._question.text])
-            return self._search(_FIRST)
-        if self._identifying:
-            self._identifying = False
-            if not _shows(shown, name_of(chain[0].subject)):
-                return self._give_up()
             return self._search(_FIRST)
         hop = chain[self._hop]
         seen = _shows(shown if self._visiting else self._result_of(hop, shown), hop.value)
@@ -86,24 +94,32 @@ class ChainScript:
             wanted = not seen or self._random.random() < self._visit_rate
             if wanted and address is not None:
                 self._visiting = True
-                goal = hop.relation.replace("_", " ")
                 wordings = _CHECK if seen else _NOT_SHOWN
-                return self._call(wordings, "visit", url=address, goal=goal)
+                return self._call(wordings, "visit", url=address, goal=_words(hop))
         if not seen:
             return self._give_up()
         self._visiting = False
         self._hop += 1
         if self._hop < len(chain):
-            return self._search(_NEXT)
-        thought = self._random.choice(_LAST).format(found=_found(hop))
+            if self._is_second_clue(self._hop):
+                return self._search(_SECOND_CLUE)
+            return self._search(_BOTH if self._is_second_clue(self._hop - 1) else _NEXT)
+        thought = self._random.choice(_LAST).format(found=_words(hop), value=hop.value)
         return f"<think>{thought}</think><answer>{hop.value}</answer>"
 
+    def _is_second_clue(self, position: int) -> bool:
+        """Whether a hop narrows down what the hop before it left open, rather than going on."""
+        hop, before = self._question.chain[position], self._question.chain[position - 1]
+        return position > 0 and hop.value == before.value and name_of(hop.subject) != hop.value
+
     def _search(self, wordings: Sequence[str]) -> str:
-        hop = self._question.chain[self._hop]
-        found = _found(self._question.chain[self._hop - 1]) if self._hop else ""
-        query = f"{name_of(hop.subject)} {hop.relation.replace('_', ' ')}"
-        wordings = [wording.format(goal=_goal(hop), found=found) for wording in wordings]
-        return self._call(wordings, "search", query=[query])
+        hop, before = self._question.chain[self._hop], self._question.chain[self._hop - 1]
+        name, goal = name_of(hop.subject), _words(hop)
+        wordings = [
+            wording.format(goal=goal, name=name, found=_words(before), value=before.value)
+            for wording in wordings
+        ]
+        return self._call(wordings, "search", query=[f"{name} {goal}"])
 
     def _call(self, wordings: Sequence[str], tool: str, **arguments: str | list[str]) -> str:
         call = json.dumps({"name": tool, "arguments": arguments}, ensure_ascii=False)

@@ -17,6 +17,6 @@ class ColdStartConfig(Config):
     num_questions: int = Field(default=160, ge=1)
     """Questions for which a trajectory is built."""
 
-    visit_rate: float = Field(default=0.1, ge=0.0, le=1.0)
+    visit_rate: float = Field(default=0.05, ge=0.0, le=1.0)
     """Share of hops after whose search the page is visited although the results show the value;
     where they do not show it, the page is always visited."""

@@ -21,7 +21,7 @@ DISSOLVED = frozenset({"CS", "AN"})
 CONTESTED_CAPITALS = frozenset({"IL", "PS"})
 """No capital is stated for these."""
 
-TRANSCONTINENTAL = frozenset({"AM", "AZ", "CY", "EG", "GE", "KZ", "RU", "TR"})
+TRANSCONTINENTAL = frozenset({"AM", "AZ", "CY", "EG", "GE", "KZ", "RU", "TL", "TR"})
 """No continent is stated for these."""
 
 CAPITALS = {"KZ": "Astana"}
@@ -91,6 +91,9 @@ CURRENCIES: dict[str, tuple[str, ...]] = {
     "BHD": ("Bahraini dinar",),
     "BIF": ("Burundian franc", "Burundi franc"),
     "BND": ("Brunei dollar",),
+    "BAM": ("Convertible mark", "Marka", "Bosnia and Herzegovina convertible mark"),
+    "BGN": ("Bulgarian lev", "Lev"),
+    "BRL": ("Brazilian real", "Real"),
     "BSD": ("Bahamian dollar",),
     "BZD": ("Belize dollar",),
     "CAD": ("Canadian dollar",),
@@ -99,7 +102,10 @@ CURRENCIES: dict[str, tuple[str, ...]] = {
     "CLP": ("Chilean peso",),
     "CNY": ("Renminbi", "Yuan", "Chinese yuan", "Yuan Renminbi"),
     "COP": ("Colombian peso",),
+    "CRC": ("Costa Rican colón", "Colón"),
     "CUP": ("Cuban peso",),
+    "CVE": ("Cape Verdean escudo", "Escudo"),
+    "CZK": ("Czech koruna", "Koruna"),
     "DJF": ("Djiboutian franc", "Djibouti franc"),
     "DKK": ("Danish krone",),
     "DOP": ("Dominican peso",),
@@ -109,6 +115,7 @@ CURRENCIES: dict[str, tuple[str, ...]] = {
     "GBP": ("Pound sterling", "British pound", "Sterling"),
     "GNF": ("Guinean franc", "Guinea franc"),
     "GYD": ("Guyanese dollar", "Guyana dollar"),
+    "ILS": ("Israeli new shekel", "Shekel", "New shekel"),
     "INR": ("Indian rupee",),
     "IQD": ("Iraqi dinar",),
     "IRR": ("Iranian rial",),
@@ -141,6 +148,7 @@ CURRENCIES: dict[str, tuple[str, ...]] = {
     "QAR": ("Qatari riyal", "Qatari rial"),
     "RON": ("Romanian leu",),
     "RSD": ("Serbian dinar",),
+    "RUB": ("Russian ruble", "Ruble", "Russian rouble"),
     "RWF": ("Rwandan franc",),
     "SAR": ("Saudi riyal", "Saudi rial"),
     "SBD": ("Solomon Islands dollar",),
@@ -154,6 +162,7 @@ CURRENCIES: dict[str, tuple[str, ...]] = {
     "SYP": ("Syrian pound",),
     "TMT": ("Turkmenistan manat", "Turkmen manat"),
     "TND": ("Tunisian dinar",),
+    "TRY": ("Turkish lira", "Lira"),
     "TTD": ("Trinidad and Tobago dollar",),
     "TWD": ("New Taiwan dollar", "Taiwan dollar"),
     "TZS": ("Tanzanian shilling",),

@@ -1,0 +1,223 @@
+"""`evolvesearch construct`, `rollout`, `filter`, `sft`, `rl`, `benchmark`: one stage alone.
+
+A stage takes references to artifacts of the store. What is not named is taken from a run: the
+newest artifact of the kind that the stage reads, and the last policy that was promoted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+
+from deployments.cli.console import duration, output
+from deployments.cli.options import Settings, reuse_options, shared_options
+from deployments.cli.tables import command, percent, plain_table
+
+_HELP = {
+    "questions": "Reference of the questions.",
+    "policy": "A digest, RUN, RUN/ITERATION, a model folder or a reference.",
+    "trajectories": "Reference of the trajectories.",
+    "sft_examples": "Reference of the SFT examples.",
+    "rewards": "Reference of rewards, which say what questions can be learnt from.",
+    "cold_start": "Reference of cold-start trajectories, whose questions are left out.",
+}
+_RUN_HELP = "Take what is not named from this run  [default: the same run, else the newest]"
+
+
+def _stage_options(
+    *inputs: str, optional: tuple[str, ...] = (), iteration: int = 1
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of a stage: its inputs, the run to find them in, and the shared ones."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = shared_options(reuse_options(function))
+        iteration_option = click.option(
+            "--iteration",
+            type=click.IntRange(0),
+            default=iteration,
+            show_default=True,
+            help="Iteration it belongs to; each rolls out its own part of the questions.",
+        )
+        function = iteration_option(click.option("--run", metavar="RUN", help=_RUN_HELP)(function))
+        for name in reversed([*inputs, *optional]):
+            flag = "--examples" if name == "sft_examples" else f"--{name.replace('_', '-')}"
+            function = click.option(flag, name, metavar="REF", help=_HELP[name])(function)
+        return function
+
+    return decorate
+
+
+@click.command()
+@_stage_options(iteration=0)
+def construct(**options: Any) -> None:
+    """Build the web, the questions and the base policy.
+
+    \b
+    Examples:
+      evolvesearch construct
+      evolvesearch construct --set questions.num_training=5000
+    """
+    _run("construct", "construct", (), **options)
+
+
+@click.command(name="cold-start")
+@_stage_options("questions", "policy", iteration=0)
+def cold_start(**options: Any) -> None:
+    """Build trajectories from known chains of facts; `filter` and `sft` take them from there.
+
+    \b
+    Examples:
+      evolvesearch cold-start
+      evolvesearch cold-start --policy laptop-1a2b3c4d/base --set cold_start.num_questions=50
+    """
+    _run("cold_start", "cold_start", ("questions", "policy"), **options)
+
+
+@click.command()
+@_stage_options("questions", "policy", optional=("cold_start",))
+def rollout(**options: Any) -> None:
+    """Sample several trajectories of each question; goes on where it was stopped.
+
+    \b
+    Examples:
+      evolvesearch rollout
+      evolvesearch rollout --policy laptop-1a2b3c4d --set rollout.temperature=0.8
+    """
+    _run("rollout", "rollout", ("questions", "policy"), **options)
+
+
+@click.command(name="filter")
+@_stage_options("questions", "trajectories")
+def filter_(**options: Any) -> None:
+    """Reward trajectories and keep the best as training examples; needs no model.
+
+    \b
+    Examples:
+      evolvesearch filter
+      evolvesearch filter --run laptop-1a2b3c4d --iteration 2 --set filter.top_k=50
+    """
+    _run("filter", "filter_", ("questions", "trajectories"), **options)
+
+
+@click.command()
+@_stage_options("policy", "sft_examples")
+def sft(**options: Any) -> None:
+    """Fine-tune a policy on kept trajectories.
+
+    \b
+    Examples:
+      evolvesearch sft
+      evolvesearch sft --policy ./my-model --examples 3f9a01c2 --set sft.num_epochs=2
+    """
+    _run("sft", "sft", ("policy", "sft_examples"), **options)
+
+
+@click.command()
+@_stage_options("questions", "policy", optional=("rewards", "cold_start"))
+def rl(**options: Any) -> None:
+    """Train a policy by reinforcement learning; its rollouts are recorded.
+
+    \b
+    Examples:
+      evolvesearch rl
+      evolvesearch rl --policy laptop-1a2b3c4d/1 --set rl.num_steps=4
+    """
+    _run("rl", "rl", ("questions", "policy"), **options)
+
+
+@click.command()
+@click.option("--benchmarks", metavar="NAME,NAME", help="Only these benchmarks.")
+@_stage_options("questions", "policy", iteration=0)
+def benchmark(settings: Settings, benchmarks: str | None, **options: Any) -> None:
+    """Score a policy on the held-out benchmarks.
+
+    \b
+    Examples:
+      evolvesearch benchmark --policy laptop-1a2b3c4d/base
+      evolvesearch benchmark --policy ./my-model --benchmarks more_hops,unseen_kind
+      evolvesearch benchmark --set benchmark.num_questions=200 --json
+    """
+    if benchmarks is not None:
+        names = json.dumps([name.strip() for name in benchmarks.split(",")])
+        settings = replace(settings, overrides=(*settings.overrides, f"benchmark.names={names}"))
+    _run("benchmark", "benchmark", ("questions", "policy"), settings=settings, **options)
+
+
+def _run(
+    stage: str,
+    flow_name: str,
+    needed: tuple[str, ...],
+    *,
+    settings: Settings,
+    name: str | None,
+    run: str | None,
+    iteration: int,
+    no_reuse: bool,
+    redo: tuple[str, ...],
+    **references: str | None,
+) -> None:
+    config = settings.config()
+    with output(settings.json) as answer:
+        from deployments.cli.stage_inputs import find_inputs
+
+        inputs = find_inputs(config, run or name, needed, references)
+        import flows.stages
+        from flows.evolve import run_context
+        from flows.prefect_runtime import prefect_session
+        from tasks.heavy import stop_heavy
+
+        context = run_context(config, name, no_reuse, redo, iteration)
+        arguments = {("examples" if key == "sft_examples" else key): inputs[key] for key in inputs}
+        try:
+            with prefect_session(settings.debug):
+                made = getattr(flows.stages, flow_name)(config, context, **arguments)
+        finally:
+            stop_heavy()
+        from deployments.cli.stage_inputs import stage_document
+
+        document = stage_document(config, context, stage, inputs, made)
+        answer(document)
+    if not settings.json:
+        _show(Console(highlight=False, markup=False), settings, document)
+
+
+def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> None:
+    table = plain_table(f"{document['stage']}, run {document['run']}")
+    table.add_column("made")
+    table.add_column("rows", justify="right")
+    table.add_column("reference", overflow="fold")
+    for made, row in document["artifacts"].items():
+        count = "" if row["num_rows"] is None else f"{row['num_rows']:,}"
+        table.add_row(made, count, row["reference"])
+    console.print(table)
+    if document["benchmarks"]:
+        scores = plain_table("Accuracy, %")
+        scores.add_column("benchmark")
+        for heading in ("questions", "em", "f1", "accuracy", "95% interval"):
+            scores.add_column(heading, justify="right")
+        for name, row in document["benchmarks"].items():
+            interval = f"{percent(row['ci_low'])} – {percent(row['ci_high'])}"
+            means = (percent(row["em"]), percent(row["f1"]), percent(row["accuracy"]))
+            scores.add_row(name, str(row["num_questions"]), *means, interval)
+        console.print(scores)
+    how = "reused" if document["reused"] else "took"
+    state = document["status"] if document["status"] != "done" else how
+    console.print(f"{state}, {duration(document['wall_s'])}: {document['error']}".rstrip(": "))
+    if following := _AFTER.get(document["stage"]):
+        hint = command(settings, following, "--run", document["run"])
+        console.print(f"Next: {hint}", soft_wrap=True)
+
+
+_AFTER = {
+    "construct": "cold-start",
+    "cold_start": "filter",
+    "rollout": "filter",
+    "filter": "sft",
+    "sft": "rl",
+    "rl": "benchmark",
+}

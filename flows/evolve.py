@@ -1,0 +1,143 @@
+"""The self-evolution loop: base → cold start → iterations, with promotion and rollback.
+
+Map of the flows: `evolve` (here) → `iteration` (`flows.iteration`) → the stages (`flows.stages`).
+`flows.config` and `flows.profiles` hold the configuration, `flows.prefect_runtime` what a run
+needs of Prefect, `flows.report` the run's record and document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.logging import get_run_logger
+
+from agents.errors import UsageError
+from flows.config import EvolutionConfig
+from flows.iteration import Standing, iteration
+from flows.prefect_runtime import prefect_session
+from flows.report import RunReport
+from flows.stages import benchmark, cold_start, construct, filter_, sft
+from tasks.config import StageContext
+from tasks.heavy import start_heavy, stop_heavy
+from tasks.runs import utc_now
+
+
+def run_evolution(
+    config: EvolutionConfig,
+    name: str | None = None,
+    no_reuse: bool = False,
+    redo: Sequence[str] = (),
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Runs the loop, or goes on with it where the run of this name was interrupted.
+
+    Args:
+        config: The configuration.
+        name: Name of the run; None: derived from profile and configuration, so that the same
+            call resumes the same run.
+        no_reuse: Compute every stage again.
+        redo: Stages to compute again (`rollout`, `sft`, …).
+        verbose: Show Prefect's own log lines.
+
+    Returns:
+        The run's document: run, profile, iterations (base, cold start, iterations; each with
+        name, iteration, policy, promoted, benchmarks and average) and wall_s; `stopped` gives
+        the reason where the stop rule ended the run early.
+
+    Raises:
+        EvolveSearchError: A stage failed; the same call goes on from there.
+    """
+    context = run_context(config, name, no_reuse, redo)
+    # Both take seconds to start and wait for nothing: let them start side by side.
+    start_heavy()
+    try:
+        with prefect_session(verbose):
+            return evolve(config, context)
+    finally:
+        stop_heavy()
+
+
+def run_context(
+    config: EvolutionConfig,
+    name: str | None,
+    no_reuse: bool = False,
+    redo: Sequence[str] = (),
+    iteration: int = 0,
+) -> StageContext:
+    """The context of a run or of one stage alone.
+
+    Raises:
+        UsageError: A stage to compute again is unknown.
+    """
+    known = {stage.replace("-", "_") for stage in redo}
+    unknown = sorted(known - set(STAGES))
+    if unknown:
+        raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    return StageContext(
+        run=name or config.default_run_name,
+        iteration=iteration,
+        redo=("all",) if no_reuse else tuple(sorted(known)),
+        fresh_since=utc_now(),
+    )
+
+
+STAGES = ("construct", "cold_start", "rollout", "filter", "sft", "rl", "gate", "benchmark")
+"""Names of the stages, as their records and `--redo` call them."""
+
+
+def _flow_run_name() -> str:
+    parameters: dict[str, Any] = runtime.flow_run.parameters
+    return f"evolve {EvolutionConfig.model_validate(parameters['config']).profile}"
+
+
+@flow(name="evolve", flow_run_name=_flow_run_name)
+def evolve(config: EvolutionConfig, context: StageContext) -> dict[str, Any]:
+    """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
+
+    Args:
+        config: The configuration of the run.
+        context: The run; its iteration is not used.
+    """
+    with RunReport(config, context) as report:
+        standing = _begin(config, context, report)
+        for number in range(1, config.iterations + 1):
+            of_iteration = context.model_copy(update={"iteration": number})
+            result = iteration(config, of_iteration, standing)
+            report.add(
+                f"iteration {number}", number, result.candidate, result.promoted, result.benchmarks
+            )
+            standing = standing.model_copy(
+                update={
+                    "current": result.candidate if result.promoted else standing.current,
+                    "rl_trajectories": result.rl_trajectories,
+                    "failures": 0 if result.promoted else standing.failures + 1,
+                }
+            )
+            if config.stop_after_failures and standing.failures >= config.stop_after_failures:
+                reason = f"{standing.failures} iterations in a row were not promoted"
+                if number < config.iterations:
+                    get_run_logger().warning("stopped: %s", reason)
+                    report.stop(reason)
+                break
+        return report.document()
+
+
+def _begin(config: EvolutionConfig, context: StageContext, report: RunReport) -> Standing:
+    """Base policy and cold start: everything before the first iteration."""
+    base_context = context.model_copy(update={"subject": "base"})
+    made = construct(config, context)
+    questions, base = made["questions"], made["policy"]
+    scored = benchmark(config, base_context, questions, base)
+    report.add("base", 0, base, True, scored["benchmarks"])
+    if not config.cold_start.enabled:
+        return Standing(questions=questions, base=base, current=base)
+    built = cold_start(config, context, questions, base)["trajectories"]
+    filtered = filter_(config, context, questions, built)
+    tuned = sft(config, context, base, filtered["sft_examples"])
+    current = tuned.get("policy", base)
+    cold_context = context.model_copy(update={"subject": "cold start"})
+    scored = benchmark(config, cold_context, questions, current)
+    report.add("cold start", 0, current, "policy" in tuned, scored["benchmarks"])
+    return Standing(questions=questions, base=base, current=current, cold_start=built)

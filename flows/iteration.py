@@ -1,0 +1,109 @@
+"""One iteration of self-evolution: rollout → filter → SFT → RL → gate → benchmark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from agents.configuration import Config
+from evaluation.gate import GateDecision
+from flows.config import EvolutionConfig
+from flows.stages import benchmark, filter_, rl, rollout, sft
+from tasks.benchmark import gate_decision
+from tasks.config import StageContext
+
+
+class Standing(Config):
+    """Where a run stands between two iterations; references to artifacts."""
+
+    questions: str
+    """All questions."""
+    base: str
+    """The base policy."""
+    current: str
+    """The policy to go on from: the last one promoted."""
+    cold_start: str | None = None
+    """The cold start's trajectories."""
+    rl_trajectories: str | None = None
+    """Rollouts that the iteration before recorded inside RL."""
+    failures: int = Field(default=0, ge=0)
+    """Iterations in a row that were not promoted."""
+
+
+class IterationResult(Config):
+    """What an iteration came to; references to artifacts."""
+
+    candidate: str
+    """The policy it produced, promoted or not."""
+    promoted: bool
+    """Whether the run goes on from it."""
+    reason: str
+    """Why it was promoted or not, in one line."""
+    benchmarks: str
+    """The candidate's scores."""
+    rl_trajectories: str | None
+    """Rollouts recorded inside RL."""
+
+
+def _flow_run_name() -> str:
+    parameters: dict[str, Any] = runtime.flow_run.parameters
+    context = StageContext.model_validate(parameters["context"])
+    return f"iteration {context.iteration}"
+
+
+@flow(name="iteration", flow_run_name=_flow_run_name)
+def iteration(
+    config: EvolutionConfig, context: StageContext, standing: Standing
+) -> IterationResult:
+    """Makes a candidate policy from the current one's own filtered rollouts, and judges it.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        standing: Where the run stands.
+    """
+    logger = get_run_logger()
+    questions = standing.questions
+    trajectories = standing.rl_trajectories if config.rollout.source == "rl" else None
+    if trajectories is None:
+        sampled = rollout(config, context, questions, standing.current, standing.cold_start)
+        trajectories = sampled["trajectories"]
+    filtered = filter_(config, context, questions, trajectories)
+    start = standing.base if config.sft.start_from == "base" else standing.current
+    tuned = sft(config, context, start, filtered["sft_examples"])
+    # Where nothing was kept, there is nothing to learn from: the current policy stays as it is.
+    candidate = tuned.get("policy", standing.current)
+    recorded = None
+    if config.rl.enabled:
+        explored = rl(
+            config, context, questions, candidate, filtered["rewards"], standing.cold_start
+        )
+        candidate, recorded = explored["policy"], explored["trajectories"]
+    decision = _judge(config, context, standing, candidate)
+    logger.info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
+    subject = context.model_copy(update={"subject": ""})
+    scored = benchmark(config, subject, questions, candidate)
+    return IterationResult(
+        candidate=candidate,
+        promoted=decision.promoted,
+        reason=decision.reason,
+        benchmarks=scored["benchmarks"],
+        rl_trajectories=recorded,
+    )
+
+
+def _judge(
+    config: EvolutionConfig, context: StageContext, standing: Standing, candidate: str
+) -> GateDecision:
+    if candidate == standing.current:
+        return GateDecision(False, "the iteration changed nothing")
+    if not config.gate.enabled:
+        return GateDecision(True, "the gate is off")
+    answers = {}
+    for subject, policy in (("current", standing.current), ("candidate", candidate)):
+        of_subject = context.model_copy(update={"subject": subject})
+        answers[subject] = benchmark(config, of_subject, standing.questions, policy, gate=True)
+    return gate_decision(config, answers["current"]["answers"], answers["candidate"]["answers"])

@@ -1,0 +1,173 @@
+"""The stages as Prefect flows: each runs alone, with a configuration and references to artifacts.
+
+A stage reads and writes artifacts of the store; what it returns are references to them. The work
+itself is in `tasks`, one module a stage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.logging import get_run_logger
+
+from flows.config import EvolutionConfig
+from tasks.benchmark import score_policy
+from tasks.cold_start import build_trajectories
+from tasks.config import StageContext
+from tasks.construct import construct_inputs
+from tasks.filter import filter_stage
+from tasks.prefect_artifacts import publish_benchmarks, publish_verdicts
+from tasks.references import reference_of
+from tasks.rl import reinforce
+from tasks.rollout import roll_out
+from tasks.sft import fine_tune
+from tasks.stage import StageOutcome
+
+References = dict[str, str]
+"""References to the artifacts that a stage made, by name; empty where it was skipped."""
+
+
+def run_name_of(stage: str, context: StageContext) -> str:
+    """Name of a stage's flow run: `benchmark base`, `rollout 2`."""
+    subject = context.subject or (str(context.iteration) if context.iteration else "")
+    return f"{stage} {subject}".strip()
+
+
+def _flow_run_name() -> str:
+    parameters: dict[str, Any] = runtime.flow_run.parameters
+    context = StageContext.model_validate(parameters["context"])
+    stage = str(runtime.flow_run.flow_name)
+    return run_name_of("gate" if parameters.get("gate") else stage, context)
+
+
+@flow(name="construct", flow_run_name=_flow_run_name)
+def construct(config: EvolutionConfig, context: StageContext) -> References:
+    """Makes the web, the questions and the base policy.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+    """
+    return _report(construct_inputs(config, context))
+
+
+@flow(name="cold-start", flow_run_name=_flow_run_name)
+def cold_start(
+    config: EvolutionConfig, context: StageContext, questions: str, policy: str
+) -> References:
+    """Builds trajectories from known chains.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the base policy, for its tokenizer.
+    """
+    return _report(build_trajectories(config, context, questions, policy))
+
+
+@flow(name="rollout", flow_run_name=_flow_run_name)
+def rollout(
+    config: EvolutionConfig,
+    context: StageContext,
+    questions: str,
+    policy: str,
+    cold_start: str | None = None,
+) -> References:
+    """Samples several trajectories of each question of the iteration's part.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the policy that samples.
+        cold_start: Reference of the cold start's trajectories, whose questions are left out.
+    """
+    return _report(roll_out(config, context, questions, policy, cold_start))
+
+
+@flow(name="filter", flow_run_name=_flow_run_name)
+def filter_(
+    config: EvolutionConfig, context: StageContext, questions: str, trajectories: str
+) -> References:
+    """Rewards trajectories and keeps the best as training examples.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions, for the right answers.
+        trajectories: Reference of the trajectories.
+    """
+    references = _report(filter_stage(config, context, questions, trajectories))
+    publish_verdicts(config, context, references["verdicts"])
+    return references
+
+
+@flow(name="sft", flow_run_name=_flow_run_name)
+def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: str) -> References:
+    """Fine-tunes a policy on kept trajectories; skipped where there are none.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        policy: Reference of the policy to start from.
+        examples: Reference of the SFT examples.
+    """
+    return _report(fine_tune(config, context, policy, examples))
+
+
+@flow(name="rl", flow_run_name=_flow_run_name)
+def rl(
+    config: EvolutionConfig,
+    context: StageContext,
+    questions: str,
+    policy: str,
+    rewards: str | None = None,
+    cold_start: str | None = None,
+) -> References:
+    """Trains a policy by reinforcement learning and records its rollouts.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the policy to start from.
+        rewards: Reference of the rewards of this iteration's rollouts, which say what questions
+            it can learn from.
+        cold_start: Reference of the cold start's trajectories, whose questions are left out.
+    """
+    return _report(reinforce(config, context, questions, policy, rewards, cold_start))
+
+
+@flow(name="benchmark", flow_run_name=_flow_run_name)
+def benchmark(
+    config: EvolutionConfig,
+    context: StageContext,
+    questions: str,
+    policy: str,
+    gate: bool = False,
+) -> References:
+    """Scores a policy on the held-out benchmarks, or on the gate's questions.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the policy.
+        gate: Whether to ask the gate's questions instead of the benchmarks'.
+    """
+    references = _report(score_policy(config, context, questions, policy, gate))
+    publish_benchmarks(config, context, references["benchmarks"], gate=gate)
+    return references
+
+
+def _report(outcome: StageOutcome) -> References:
+    logger = get_run_logger()
+    if not outcome.artifacts:
+        logger.warning("skipped: there was nothing to do")
+    elif outcome.reused:
+        logger.info("reused what an earlier run made")
+    for name, value in outcome.metrics.items():
+        logger.info("%s: %.4g", name, value)
+    return {name: reference_of(ref) for name, ref in outcome.artifacts.items()}

@@ -1,0 +1,70 @@
+"""Child of the construct stage: the web, the questions, and the base policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agents.assets.model import ensure_model
+from agents.randomness import derive_seed
+from agents.trajectory import Question
+from agents.web.local import LocalWeb, open_web
+from evaluation.questions.build import build_questions
+from tasks.config import TINY_MODEL
+from tasks.heavy_child import Emit
+from tasks.jobs.payload import Job
+from tasks.jobs.sampling import load_tokenizer, open_tools
+from tasks.rows import question_row
+from training.construction.chains import build_cold_start
+from training.tiny import make_tiny_policy
+
+_NUM_TINY_PAGES = 40
+"""Pages whose text a tiny tokenizer is trained on, beside the conversations."""
+
+
+def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
+    """Writes `questions` and the base `policy`."""
+    job = Job(payload)
+    config = job.config
+    web = open_web(config.web)
+    built = build_questions(web.graph, config.questions, config.seed)
+    splits = {"train": built.training, "gate": built.gate, **built.benchmarks}
+    questions = [question for split in splits.values() for question in split]
+    metrics = {f"num_{name}": len(split) for name, split in splits.items()}
+    job.write_table(
+        "questions",
+        [question_row(question) for question in questions],
+        metadata={"web": web.digest, "metrics": {"num_pages": len(web.pages), **metrics}},
+    )
+    with job.scratch() as folder:
+        if config.model == TINY_MODEL:
+            model = _make_tiny(job, web, built.training, folder)
+        else:
+            model = ensure_model(config.model)
+        job.write_policy(model, {"source": config.model})
+    return {}
+
+
+def _make_tiny(job: Job, web: LocalWeb, training: tuple[Question, ...], folder: Path) -> Path:
+    """Makes a tiny policy whose vocabulary comes from what it is to read and to write.
+
+    The conversations of its cold start need a tokenizer to be built, so a first one, of the
+    pages' text alone, builds them, and they in turn make the one that is kept.
+    """
+    config = job.config
+    seed = derive_seed(config.seed, "tiny")
+    texts = [web.pages[url].text for url in sorted(web.pages)[:_NUM_TINY_PAGES]]
+    tokenizer = load_tokenizer(make_tiny_policy(folder / "first", texts, seed))
+    with open_tools(config) as tools:
+        conversations = build_cold_start(
+            training, tools, tokenizer, config.agents, config.cold_start, config.seed
+        )
+    for trajectory in conversations:
+        texts.append(
+            tokenizer.decode(
+                list(trajectory.token_ids),
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            )
+        )
+    return make_tiny_policy(folder / "policy", texts, seed)

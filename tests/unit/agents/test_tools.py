@@ -1,0 +1,200 @@
+"""Search and visit: arguments, compact observations, reading over HTTP from a real server."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.config import AgentConfig, VisitConfig
+from agents.tools.base import ToolFailure
+from agents.tools.page_fetcher import PageFetcher, text_of_html
+from agents.tools.passages import select_passages, split_sentences
+from agents.tools.search import SearchTool
+from agents.tools.visit import VisitTool
+from agents.toolset import make_tools
+
+CONFIG = AgentConfig()
+LYON = "[1] Lyon (city) http://wiki.local/Lyon_(city)\nLyon is a city in France."
+
+
+async def test_search_shows_compact_results_and_their_addresses(web):
+    found = await SearchTool(web, CONFIG)({"query": ["Lyon country"]})
+    assert (found.text, found.error) == (LYON, "")
+    assert found.urls == ("http://wiki.local/Lyon_(city)",)
+
+
+async def test_titles_alone_where_addresses_are_not_shown(web):
+    found = await SearchTool(web, AgentConfig(show_urls=False))({"query": "Lyon"})
+    assert found.text == "[1] Lyon (city)\nLyon is a city in France."
+    assert found.urls == ("http://wiki.local/Lyon_(city)",)
+
+
+async def test_batched_queries_show_each_page_once(web):
+    found = await SearchTool(web, CONFIG)({"query": ["Lyon", "Lyon France", "nothing"]})
+    assert found.text.count("Lyon is a city") == 1
+    assert "[2] France (country)" in found.text
+    assert len(found.urls) == 2
+
+
+async def test_results_are_limited(small):
+    web = small.web([small.page(f"Lyon {i}", "x") for i in range(9)])
+    found = await SearchTool(web, AgentConfig(search_results=4))({"query": ["Lyon"]})
+    assert len(found.urls) == 4
+
+
+async def test_nothing_found_is_said(web):
+    found = await SearchTool(web, CONFIG)({"query": ["Atlantis"]})
+    assert (found.text, found.urls, found.error) == ("Nothing found.", (), "")
+
+
+async def test_equal_queries_are_searched_once(web):
+    tool = SearchTool(web, CONFIG)
+    for query in ("Lyon country", "Lyon  country ", "Lyon country"):
+        await tool({"query": [query]})
+    assert web.queries == ["Lyon country"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"query": []},
+        {"query": [""]},
+        {"query": [1]},
+        {"query": {"a": 1}},
+        {"query": ["a"] * 4},
+        {"query": ["a"], "filter_year": 2020},
+        {"q": ["a"]},
+    ],
+)
+async def test_bad_search_arguments_are_an_error_for_the_policy(web, arguments):
+    found = await SearchTool(web, CONFIG)(arguments)
+    assert found.error
+    assert found.text == f"Error: {found.error}."
+    assert web.queries == []
+
+
+async def test_visit_reads_for_a_goal_by_address_or_title(web):
+    tool = VisitTool(web, CONFIG)
+    for address in ("http://wiki.local/Lyon_(city)", " Lyon (city) "):
+        read = await tool({"url": address, "goal": "population"})
+        assert read.text == "Lyon is a city in France. The population of Lyon is 522,250."
+        assert read.urls == ("http://wiki.local/Lyon_(city)",)
+
+
+async def test_visit_of_several_pages_names_each(web):
+    read = await VisitTool(web, CONFIG)({"url": ["Lyon (city)", "Atlantis"], "goal": "country"})
+    assert read.text.startswith("Lyon (city)\nLyon is a city in France.")
+    assert "Atlantis: There is no such page." in read.text
+    assert not read.error
+
+
+async def test_missing_page_is_an_error_for_the_policy(web):
+    read = await VisitTool(web, CONFIG)({"url": "Atlantis", "goal": "country"})
+    assert (read.error, read.urls) == ("There is no such page.", ())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"url": "a"},
+        {"goal": "b"},
+        {"url": [], "goal": "b"},
+        {"url": ["a", "b", "c"], "goal": "d"},
+        {"url": [None], "goal": "b"},
+        {"url": "a", "goal": ["b"]},
+        {"url": "a", "goal": "b", "depth": 2},
+    ],
+)
+async def test_bad_visit_arguments_are_an_error_for_the_policy(web, arguments):
+    read = await VisitTool(web, CONFIG)(arguments)
+    assert read.text == f"Error: {read.error}."
+
+
+def test_passages_keep_the_beginning_and_what_fits_the_goal():
+    text = "Lyon is a city. It has bridges. Its population is 522,250.\nRivers: Rhône, Saône."
+    assert select_passages(text, "populated by how many", 8) == (
+        "Lyon is a city. Its population is 522,250."
+    )
+    assert select_passages(text, "", 7) == "Lyon is a city. It has bridges."
+    assert select_passages("a b c d e", "x", 3) == "a b c…"
+    assert select_passages("", "x", 3) == ""
+
+
+@given(st.text(max_size=300), st.text(max_size=30), st.integers(1, 20))
+def test_passages_are_sentences_of_the_page_within_the_budget(text, goal, budget):
+    passage = select_passages(text, goal, budget)
+    assert len(passage.split()) <= budget
+    assert set(passage.removesuffix("…").split()) <= set(" ".join(split_sentences(text)).split()) | {
+        passage.removesuffix("…").split()[-1] if passage else ""
+    }
+
+
+def test_text_of_html_is_the_main_part_in_blocks():
+    html = (
+        "<html><head><title>t</title><style>p {}</style></head><body><nav>Home</nav><main>"
+        "<h1>Lyon &amp; more</h1><p>Lyon is a <a href='/x'>city</a>.</p><script>evil()</script>"
+        "<ul><li>One</li><li>Two</ul>&lt;answer&gt;</main><footer>foot</footer></body></html>"
+    )
+    assert text_of_html(html) == ("Lyon & more", "Lyon is a city.\nOne\nTwo\n<answer>")
+    assert text_of_html("<p>a</p><p>b") == ("", "a\nb")
+    assert text_of_html("") == ("", "")
+
+
+@given(st.text(st.sampled_from("<>/amin p&;\"'!-"), max_size=60))
+def test_any_html_is_read(html):
+    title, text = text_of_html(html)
+    assert "\r" not in title + text
+
+
+class Site(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"<main><h1>Lyon (city)</h1><p>Over HTTP. Population 522,250.</p></main>"
+        found = self.path.startswith("/wiki/Lyon_(city)")
+        self.send_response(200 if found else 500)
+        self.end_headers()
+        self.wfile.write(body if found else b"broken")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+HTTP = AgentConfig(visit=VisitConfig(mode="http"), tool_timeout_s=5)
+
+
+async def test_visit_over_http_reads_the_sites_html(web, site):
+    read = await make_tools(web, HTTP, site)["visit"]({"url": "Lyon (city)", "goal": "population"})
+    assert read.text == "Over HTTP. Population 522,250."
+    assert read.urls == ("http://wiki.local/Lyon_(city)",)
+
+
+async def test_a_site_that_fails_is_not_the_policys_fault(web, site):
+    with pytest.raises(ToolFailure, match="answered 500, expected 200"):
+        await make_tools(web, HTTP, site)["visit"]({"url": "France (country)", "goal": "x"})
+    with pytest.raises(ToolFailure, match="could not fetch"):
+        await VisitTool(web, HTTP, "http://127.0.0.1:1")({"url": "Lyon (city)", "goal": "x"})
+
+
+def test_long_pages_are_read_up_to_the_limit(site):
+    title, text = PageFetcher(site, 5, 40).fetch("http://wiki.local/Lyon_(city)")
+    assert (title, text) == ("Lyon (city)", "Over HTT")
+
+
+def test_http_needs_a_site(web):
+    with pytest.raises(ValueError, match="no site"):
+        make_tools(web, HTTP)

@@ -1,0 +1,92 @@
+"""What a killed stage finds again: its finished rows, and the records of runs and stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from store_samples import trajectory
+
+from agents.errors import StoreError, UsageError
+from tasks.artifacts import ArtifactStore
+from tasks.manifest import ArtifactRef
+from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord
+from tasks.shards import ShardLog
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.open(tmp_path)
+
+
+def test_shards_give_back_each_trajectory_once(store: ArtifactStore) -> None:
+    made = [trajectory(i) for i in range(12)]
+    log = ShardLog(store, "rollout-1")
+    log.append_trajectories(made[:5])
+    log.append_trajectories([])
+    again = ShardLog(ArtifactStore.open(store.uri), "rollout-1")
+    again.append_trajectories(made[3:])
+    assert sorted(again.trajectories(), key=lambda t: t.rollout_index) == made
+    assert ShardLog(store, "rollout-2").rows() == []
+
+
+def test_two_writers_of_one_stage_lose_nothing(store: ArtifactStore) -> None:
+    one, other = ShardLog(store, "k"), ShardLog(store, "k")
+    one.append_trajectories([trajectory(0)])
+    other.append_trajectories([trajectory(1)])
+    assert {t.rollout_index for t in ShardLog(store, "k").trajectories()} == {0, 1}
+
+
+def test_cleared_shards_are_gone(store: ArtifactStore) -> None:
+    log = ShardLog(store, "k")
+    log.append_trajectories([trajectory()])
+    log.clear()
+    assert log.rows() == []
+    assert store.objects.paths("partial") == []
+
+
+def test_a_damaged_shard_is_named(store: ArtifactStore) -> None:
+    ShardLog(store, "k").append_trajectories([trajectory()])
+    (path,) = store.objects.paths("partial")
+    store.objects.path_of(path).write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"partial/k/shard-.* is damaged"):
+        ShardLog(store, "k").rows()
+
+
+def test_run_records_come_back(store: ArtifactStore) -> None:
+    log = RunLog(store.objects)
+    late = RunRecord("late", "smoke", 1, "running", "2026-02-01", config={"a": [1, None]})
+    early = RunRecord(
+        "early", "laptop", 0, "done", "2026-01-01", policies=(PolicyEntry("base", 0, "d", True),)
+    )
+    log.save_run(late)
+    log.save_run(early)
+    assert log.runs() == [early, late]
+    assert log.run("early") == early
+    assert log.run("none") is None
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 81])
+def test_a_name_that_is_no_file_name_is_bad_usage(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(UsageError, match="run name"):
+        RunLog(store.objects).save_run(RunRecord(name, "smoke", 0, "running", ""))
+
+
+def test_stage_records_come_back_by_run_and_time(store: ArtifactStore) -> None:
+    log = RunLog(store.objects)
+    ref = ArtifactRef("benchmarks", "d", "k", "scores")
+    base = StageRecord("r", 0, "benchmark", "k1", "done", "base", (ref,), True, 1.0, "2026-01-01")
+    cold = StageRecord(
+        "r", 0, "benchmark", "k2", "done", "cold start", (), False, 2.0, "2026-01-02"
+    )
+    other = StageRecord("r2", 0, "construct", "k3", "failed", started_at="2026-01-03", error="x")
+    for record in (cold, other, base):
+        log.save_stage(record)
+    assert log.stages("r") == [base, cold]
+    assert log.stages() == [base, cold, other]
+
+
+def test_a_damaged_record_is_named(store: ArtifactStore) -> None:
+    store.objects.put("runs/r/run.json", b"{}")
+    with pytest.raises(StoreError, match=r"runs/r/run\.json is damaged"):
+        RunLog(store.objects).runs()

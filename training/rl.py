@@ -1,0 +1,225 @@
+"""Reinforcement learning with TRL's GRPOTrainer: DAPO's loss on rollouts of the real agent.
+
+The trainer never generates: its rollout function asks the caller to roll questions out with the
+current weights, by the same runner as every other rollout, and hands back tokens, masks and
+log-probabilities as they were recorded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import GRPOConfig
+
+from agents.errors import StageError
+from agents.trajectory import Question, Trajectory
+from training.config import RlConfig, TrainingConfig
+from training.grpo import PackedGrpoTrainer
+from training.logprobs import add_scoring_forward
+from training.policy_folder import load_policy, resolve_precision, save_policy
+from training.reports import StepReport, TrainingReport
+from training.rewards import Reward
+from training.rollout_groups import Group, GroupSampler, RolloutRequest
+from training.trainer_setup import (
+    StepReporter,
+    micro_batch,
+    report_only,
+    shared_arguments,
+    training_session,
+)
+
+__all__ = ["RolloutRequest", "train_rl"]
+
+
+def train_rl(
+    model_dir: Path,
+    questions: Sequence[Question],
+    sample: Callable[[Mapping[str, torch.Tensor], list[RolloutRequest]], list[Trajectory]],
+    reward: Callable[[Trajectory], Reward],
+    prompt_ids_of: Callable[[Question], list[int]],
+    config: RlConfig,
+    training: TrainingConfig,
+    output_dir: Path,
+    seed: int,
+    on_step: Callable[[StepReport], None],
+    on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+) -> TrainingReport:
+    """Trains a policy on its own rollouts and saves it.
+
+    Args:
+        model_dir: The policy to start from, a local Hugging Face folder.
+        questions: What to ask; each step takes the next ones of a seeded order.
+        sample: Rolls requests out with the given weights (names as in the model's state dict,
+            fp32, valid during the call only) and returns one trajectory per request, in any order,
+            infrastructure failures included.
+        reward: Scores a trajectory.
+        prompt_ids_of: Token ids of a question's first prompt; stands in for trajectories that
+            failed before they had any tokens.
+        config: Sizes, sampling and the objective.
+        training: Precision, clipping, memory.
+        output_dir: Where the trained policy is written.
+        seed: Root of the order of questions and of all rollouts' seeds.
+        on_step: Called after each optimizer step.
+        on_rollouts: Called with the step (from 1), all its trajectories and their rewards, before
+            the step is made.
+
+    Raises:
+        UsageError: `model_dir` holds no model, or a device is asked for that is not there.
+        StageError: There are no questions, or rollouts did not come back.
+    """
+    started = time.perf_counter()
+    total = config.prompts_per_step * config.num_generations
+    with training_session(training), tempfile.TemporaryDirectory() as scratch:
+        model, tokenizer = load_policy(model_dir)
+        add_scoring_forward(model)
+        sampler = GroupSampler(
+            questions, lambda requests: sample(model.state_dict(), requests), reward, config, seed
+        )
+        reporter = StepReporter(on_step, {"clip_ratio/region_mean": "clip_ratio"})
+        rollouts = _RolloutFunction(
+            sampler, prompt_ids_of, tokenizer.eos_token_id, config, reporter, on_rollouts
+        )
+        micro = micro_batch(total, training)
+        arguments = GRPOConfig(
+            **shared_arguments(training, scratch, seed),
+            max_steps=config.num_steps,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=total // micro,
+            steps_per_generation=total // micro,
+            num_generations=config.num_generations,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=config.warmup_steps,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            loss_type="dapo",
+            epsilon=config.epsilon_low,
+            epsilon_high=config.epsilon_high,
+            beta=config.kl_coefficient,
+            scale_rewards=config.advantage,
+            mask_truncated_completions=False,
+            shuffle_dataset=False,
+            disable_dropout=True,
+        )
+        # The rows only set the trainer's pace: which question a place gets is the sampler's
+        # business, which may replace it.
+        places = [str(place) for place in range(config.num_steps * config.prompts_per_step)]
+        trainer = PackedGrpoTrainer(
+            model=model,
+            reward_funcs=_recorded_reward,
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": places}),
+            processing_class=tokenizer,
+            rollout_func=rollouts,
+            reporter=reporter,
+        )
+        report_only(trainer, reporter)
+        trainer.train()
+        save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir)
+    return TrainingReport(
+        policy=output_dir,
+        num_steps=len(reporter.steps),
+        num_examples=rollouts.num_rollouts,
+        tokens=sum(step.tokens for step in reporter.steps),
+        wall_s=time.perf_counter() - started,
+        precision=resolve_precision(training),
+        steps=tuple(reporter.steps),
+    )
+
+
+def _recorded_reward(rollout_reward: list[float | None], **_: Any) -> list[float | None]:
+    """Passes on the rewards that the rollout function found; None stays out of the baseline."""
+    return rollout_reward
+
+
+class _RolloutFunction:
+    """The trainer's rollout function: one call samples the groups of one step."""
+
+    def __init__(
+        self,
+        sampler: GroupSampler,
+        prompt_ids_of: Callable[[Question], list[int]],
+        end_id: int,
+        config: RlConfig,
+        reporter: StepReporter,
+        on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+    ) -> None:
+        self.num_rollouts = 0
+        self._sampler = sampler
+        self._prompt_ids_of = prompt_ids_of
+        self._end_id = end_id
+        self._config = config
+        self._reporter = reporter
+        self._on_rollouts = on_rollouts
+
+    def __call__(self, prompts: list[str], trainer: PackedGrpoTrainer) -> dict[str, list[Any]]:
+        """Returns the fields that TRL asks of a rollout function, groups one after the other."""
+        started = time.perf_counter()
+        step = trainer.state.global_step + 1
+        groups, sampled = self._sampler.groups(step)
+        if len(prompts) != sum(len(group.trajectories) for group in groups):
+            raise StageError(
+                f"the trainer wants {len(prompts)} rollouts a step in this process, the config "
+                f"says {self._config.prompts_per_step} x {self._config.num_generations}"
+            )
+        self.num_rollouts += sum(len(group.trajectories) for group in sampled)
+        self._on_rollouts(
+            step,
+            [trajectory for group in sampled for trajectory in group.trajectories],
+            [reward for group in sampled for reward in group.rewards],
+        )
+        self._reporter.extras |= _figures(sampled)
+        self._reporter.extras["num_mixed_groups"] = sum(group.is_mixed for group in groups)
+        self._reporter.extras["rollout_s"] = time.perf_counter() - started
+        fields: dict[str, list[Any]] = {
+            name: []
+            for name in ("prompt_ids", "completion_ids", "logprobs", "env_mask", "rollout_reward")
+        }
+        for group in groups:
+            counts = group.is_mixed or self._config.prompts == "all"
+            for trajectory, reward in zip(group.trajectories, group.rewards, strict=True):
+                start = trajectory.num_prompt_tokens
+                prompt = list(trajectory.token_ids[:start])
+                completion = list(trajectory.token_ids[start:])
+                logprobs = list(trajectory.logprobs[start:])
+                mask = list(trajectory.loss_mask[start:])
+                if not prompt or not completion:
+                    prompt = self._prompt_ids_of(group.question)
+                    completion, logprobs, mask = [self._end_id], [0.0], [0]
+                if not counts or reward.total is None:
+                    mask = [0] * len(mask)
+                fields["prompt_ids"].append(prompt)
+                fields["completion_ids"].append(completion)
+                fields["logprobs"].append(logprobs)
+                fields["env_mask"].append(mask)
+                fields["rollout_reward"].append(reward.total)
+        return fields
+
+
+def _figures(groups: Sequence[Group]) -> dict[str, float]:
+    """What a step's rollouts were like, to watch for collapse."""
+    trajectories = [trajectory for group in groups for trajectory in group.trajectories]
+    rewards = [reward for group in groups for reward in group.rewards]
+    scored = [reward for reward in rewards if reward.total is not None]
+    num_sampled = sum(sum(trajectory.loss_mask) for trajectory in trajectories)
+    figures = {
+        "tokens": float(sum(len(trajectory.token_ids) for trajectory in trajectories)),
+        "infrastructure_rate": 1.0 - len(scored) / len(rewards),
+        "tool_calls": fmean(trajectory.num_tool_calls for trajectory in trajectories),
+        "sampled_tokens": num_sampled / len(trajectories),
+        # The mean of -log p over samples estimates the entropy of the sampling distribution.
+        "entropy": -sum(sum(trajectory.logprobs) for trajectory in trajectories)
+        / max(1, num_sampled),
+    }
+    if scored:
+        figures["reward_mean"] = fmean(reward.total or 0.0 for reward in scored)
+        figures["format_rate"] = fmean(reward.format for reward in scored)
+        figures["answer_mean"] = fmean(reward.answer for reward in scored)
+    return figures

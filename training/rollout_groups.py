@@ -1,0 +1,155 @@
+"""Which questions an RL step samples, and the groups of rollouts that come back; free of torch.
+
+A group is all rollouts of one question in one step. Its rewards are compared with each other, so
+only a mixed group (rewards not all equal) teaches anything. DAPO replaces the others by fresh
+questions before the step; `max_resamples` says how often.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agents.errors import StageError
+from agents.randomness import derive_seed
+from agents.trajectory import Question, Trajectory
+from training.config import RlConfig
+from training.rewards import Reward
+
+_SAME_REWARD = 1e-6
+"""Rewards closer than this are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """One rollout that RL asks for.
+
+    Attributes:
+        question: The question to ask.
+        rollout_index: Which rollout of the question this is; counts on if it is asked again.
+        step: The optimizer step it is for, from 1.
+        seed: Seed of its random numbers.
+    """
+
+    question: Question
+    rollout_index: int
+    step: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rollouts of one question in one step, with their rewards."""
+
+    question: Question
+    trajectories: tuple[Trajectory, ...]
+    rewards: tuple[Reward, ...]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether rewards differ; rollouts without one do not count."""
+        totals = [reward.total for reward in self.rewards if reward.total is not None]
+        return bool(totals) and max(totals) - min(totals) > _SAME_REWARD
+
+
+def question_order(questions: Sequence[Question], seed: int) -> Iterator[Question]:
+    """Goes through the questions without end, in a new order each time round."""
+    epoch = 0
+    while True:
+        order = list(questions)
+        random.Random(derive_seed(seed, "order", epoch)).shuffle(order)
+        yield from order
+        epoch += 1
+
+
+class GroupSampler:
+    """Samples the groups of each step.
+
+    Args:
+        questions: What may be asked.
+        sample: Rolls requests out, in any order of results.
+        reward: Scores a finished trajectory.
+        config: Sizes and the rule for unmixed groups.
+        seed: Root of the order of questions and of the rollouts' seeds.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        sample: Callable[[list[RolloutRequest]], list[Trajectory]],
+        reward: Callable[[Trajectory], Reward],
+        config: RlConfig,
+        seed: int,
+    ) -> None:
+        if not questions:
+            raise StageError("RL has no questions to ask")
+        self._order = question_order(questions, seed)
+        self._sample = sample
+        self._reward = reward
+        self._config = config
+        self._seed = seed
+        self._asked: dict[str, int] = {}
+
+    def groups(self, step: int) -> tuple[list[Group], list[Group]]:
+        """Samples one step.
+
+        Returns:
+            The step's groups, one per prompt, and every group that was sampled, those that were
+            replaced included.
+
+        Raises:
+            StageError: A rollout that was asked for did not come back.
+        """
+        chosen = self._roll_out(step, self._config.prompts_per_step)
+        sampled = list(chosen)
+        for _ in range(self._config.max_resamples):
+            places = [at for at, group in enumerate(chosen) if not group.is_mixed]
+            if not places:
+                break
+            fresh = self._roll_out(step, len(places))
+            sampled += fresh
+            for at, group in zip(places, fresh, strict=True):
+                if group.is_mixed:
+                    chosen[at] = group
+        return chosen, sampled
+
+    def _roll_out(self, step: int, num_questions: int) -> list[Group]:
+        requests: list[list[RolloutRequest]] = []
+        for _ in range(num_questions):
+            question = next(self._order)
+            first = self._asked.get(question.question_id, 0)
+            self._asked[question.question_id] = first + self._config.num_generations
+            requests.append(
+                [
+                    RolloutRequest(
+                        question,
+                        index,
+                        step,
+                        derive_seed(self._seed, step, question.question_id, index),
+                    )
+                    for index in range(first, first + self._config.num_generations)
+                ]
+            )
+        flat = [request for group in requests for request in group]
+        results = {(t.question_id, t.rollout_index): t for t in self._sample(flat)}
+        missing = [
+            request
+            for request in flat
+            if (request.question.question_id, request.rollout_index) not in results
+        ]
+        if missing:
+            raise StageError(
+                f"{len(missing)} of {len(flat)} rollouts of RL step {step} did not come back, the "
+                f"first of question {missing[0].question.question_id}"
+            )
+        groups = []
+        for group in requests:
+            question = group[0].question
+            trajectories = tuple(
+                results[question.question_id, request.rollout_index] for request in group
+            )
+            groups.append(
+                Group(question, trajectories, tuple(self._reward(t) for t in trajectories))
+            )
+        return groups
