@@ -24,7 +24,7 @@ FAST_TESTS := not gpu and not live and not slow and not faults
 ALL_TESTS := not gpu and not live
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all install lint format chromium clean choose-torch
+.PHONY: help run test test-all install lint format pages chromium clean choose-torch
 
 help: ## Lists the targets
 	@echo "EvolveSearch: web-search agents that improve themselves"
@@ -57,6 +57,10 @@ lint: $(INSTALLED) ## ruff check, ruff format --check, mypy, lint-imports
 format: $(INSTALLED) ## Formats and mends what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pages: $(INSTALLED) ## Writes the generated pages of docs/ anew
+	$(BIN)/python -m tasks.schema_page > docs/schema.md
+	$(BIN)/python -m deployments.configuration_page > docs/configuration.md
 
 chromium: $(INSTALLED) ## Installs Chromium for the browser tests where there is none
 	@.ci/chromium

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from agents.errors import EngineError
 from agents.protocol import TAGS
 
+CACHED_TEXTS = 4096
 BARELY_BEGUN = 24
 """Characters under which the last line of a cut text is left out."""
 
@@ -64,6 +66,10 @@ class ChatFormat:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        # The same template pieces, and the same observations within a group, come again and again.
+        self._encoded = lru_cache(CACHED_TEXTS)(
+            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+        )
         added: dict[str, int] = tokenizer.get_added_vocab()
         tags = {f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")}
         controls = {text: i for text, i in added.items() if text.strip() and text not in tags}
@@ -115,7 +121,7 @@ class ChatFormat:
 
     def encode(self, text: str) -> list[int]:
         """Encodes text of ours, in which control tokens and tags mean what they say."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+        return list(self._encoded(text)) if text else []
 
     def encode_plain(self, text: str) -> list[int]:
         """Encodes untrusted text: nothing in it becomes a token outside the ordinary vocabulary.

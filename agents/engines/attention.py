@@ -132,7 +132,7 @@ class PrefillSegment:
         offset: Row of the first token in the packed batch.
         count: Number of rows, padding included.
         num_pages: Pages to read.
-        mask: (group * count, keys) True where a row may look.
+        bias: (group * count, keys) 0 where a row may look, -inf elsewhere.
     """
 
     slot: int
@@ -140,7 +140,7 @@ class PrefillSegment:
     offset: int
     count: int
     num_pages: int
-    mask: Tensor
+    bias: Tensor
 
 
 def plan_segment(
@@ -159,8 +159,9 @@ def plan_segment(
     pool.prepare(num_pages, slot + 1)
     device = pool.keys.device
     rows = torch.arange(start, start + count, device=device)
-    mask = torch.arange(num_keys, device=device) <= rows[:, None]
-    return PrefillSegment(slot, start, offset, count, num_pages, mask.repeat(group, 1))
+    bias = torch.zeros(count, num_keys, dtype=pool.keys.dtype, device=device)
+    bias.masked_fill_(torch.arange(num_keys, device=device) > rows[:, None], float("-inf"))
+    return PrefillSegment(slot, start, offset, count, num_pages, bias.repeat(group, 1))
 
 
 def prefill_attention(
@@ -183,13 +184,13 @@ def prefill_attention(
     for segment in segments:
         rows = slice(segment.offset, segment.offset + segment.count)
         keys, values = pool.read(layer, segment.slot, segment.num_pages)
-        num_keys = segment.mask.shape[1]
+        num_keys = segment.bias.shape[1]
         grouped = query[rows].view(segment.count, pool.num_heads, group, head_dim)
         attended = F.scaled_dot_product_attention(
             grouped.permute(1, 2, 0, 3).reshape(1, pool.num_heads, -1, head_dim),
             keys[None, :, :num_keys],
             values[None, :, :num_keys],
-            attn_mask=segment.mask,
+            attn_mask=segment.bias,
             scale=1.0,
         )
         attended = attended.view(pool.num_heads, group, segment.count, head_dim)

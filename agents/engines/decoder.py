@@ -113,17 +113,16 @@ class Decoder:
         weights, eps = self.weights, self.shape.norm_eps
         cos, sin = self._cos[positions], self._sin[positions]
         hidden = F.embedding(token_ids, weights.embedding)
-        size = (hidden.shape[-1],)
         for number, layer in enumerate(weights.layers):
-            normed = F.rms_norm(hidden, size, layer.input_norm, eps)
+            normed = rms_norm(hidden, layer.input_norm, eps)
             qkv = self._project(normed, layer, cos, sin)
             attended = attend(number, qkv).flatten(1)
             hidden = hidden + F.linear(attended, layer.output, layer.output_bias)
-            normed = F.rms_norm(hidden, size, layer.post_norm, eps)
+            normed = rms_norm(hidden, layer.post_norm, eps)
             gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
             inner = self._activation(gate) * up
             hidden = hidden + F.linear(inner, layer.down, layer.down_bias)
-        return F.rms_norm(hidden, size, weights.final_norm, eps)
+        return rms_norm(hidden, weights.final_norm, eps)
 
     def _project(self, normed: Tensor, layer: LayerWeights, cos: Tensor, sin: Tensor) -> Tensor:
         """Queries, keys and values (T, H + 2K, D); queries and keys normed and rotated."""
@@ -132,7 +131,7 @@ class Decoder:
         qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(normed), -1, shape.head_dim)
         rotated = qkv[:, :heads]
         if layer.qk_norm is not None:
-            rotated = F.rms_norm(rotated, (shape.head_dim,), None, shape.norm_eps) * layer.qk_norm
+            rotated = rms_norm(rotated, layer.qk_norm, shape.norm_eps)
         half_turned = rotated.roll(shape.head_dim // 2, dims=-1)
         qkv[:, :heads] = torch.addcmul(rotated * cos, half_turned, sin)
         return qkv
@@ -145,3 +144,13 @@ class Decoder:
 
     def _write(self, layer: int, rows: Tensor, key: Tensor, value: Tensor) -> None:
         self.pool.write(layer, rows, key.flatten(0, 1), value.flatten(0, 1))
+
+
+def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root-mean-square norm over the last axis, in float32 (Zhang and Sennrich 2019).
+
+    Torch's own takes up to four times as long on a CPU in bfloat16, over more passes.
+    """
+    norm = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+    scale = norm.square_().mul_(1 / hidden.shape[-1]).add_(eps).rsqrt_()
+    return (hidden * scale).mul_(weight).to(hidden.dtype)

@@ -45,14 +45,13 @@ def sample(
     scaled = logits.to(torch.float32, copy=True)
     if any(temperature != 1.0 for temperature in temperatures):
         scaled /= torch.tensor(temperatures, device=device)[:, None]
-    top, top_ids = scaled.max(dim=-1)
-    masses = scaled.sub_(top[:, None]).exp_()
+    ids = scaled.argmax(dim=-1) if any(greedy) else scaled.new_zeros(len(scaled)).long()
+    masses = scaled.sub_(scaled.amax(dim=-1, keepdim=True)).exp_()
     padding = -masses.shape[-1] % BLOCK
     padded = F.pad(masses, (0, padding)) if padding else masses
     blocks = padded.view(len(padded), -1, BLOCK)
     block_masses = blocks.sum(dim=-1).double()
     totals = block_masses.sum(dim=-1)
-    ids = top_ids
     if not all(greedy):
         points = torch.tensor(uniforms, dtype=torch.float64, device=device) * totals
         ids = torch.where(

@@ -22,7 +22,7 @@ class Observation:
     error: str = ""
 
 
-class ToolFailure(Exception):
+class ToolFailure(Exception):  # noqa: N818 - what failed lies outside
     """The tool failed for reasons outside the policy: the rollout ends without a reward."""
 
 

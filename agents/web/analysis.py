@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from agents.web.facts.names import strip_accents
@@ -28,8 +29,12 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else strip_accents(text).casefold()
 
 
-@lru_cache(maxsize=65_536)
-def _stem(word: str) -> str:
+@lru_cache(maxsize=262_144)
+def _term(word: str) -> str:
+    """The search term of a lower-case word; empty for function words."""
+    word = fold(word)
+    if word in _STOPWORDS:
+        return ""
     # Plurals only: a stronger stemmer makes different names fall together.
     if len(word) > 3 and word.isascii() and word.endswith("s"):
         if word.endswith("ies") and len(word) > 4:
@@ -44,10 +49,12 @@ def terms(text: str) -> list[str]:
 
     A text of nothing but function words (`The Who`) keeps them all.
     """
-    folded = fold(_DIGIT_GROUPS.sub("", _POSSESSIVE.sub("", text)))
-    words: list[str] = _WORD.findall(folded)
-    content = [_stem(word) for word in words if word not in _STOPWORDS]
-    return content or words
+    if not text.isascii():
+        # Composed, an accented letter is one letter; alone, its accent would end a word.
+        text = unicodedata.normalize("NFC", text)
+    cleaned = _DIGIT_GROUPS.sub("", _POSSESSIVE.sub("", text.lower()))
+    words: list[str] = _WORD.findall(cleaned)
+    return [term for term in map(_term, words) if term] or [fold(word) for word in words]
 
 
 def split_sentences(text: str) -> list[str]:

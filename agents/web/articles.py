@@ -6,7 +6,8 @@ import gzip
 import json
 import lzma
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote
@@ -81,18 +82,27 @@ def read_corpus(path: Path, titles: Titles) -> list[Page]:
     """
     if not path.is_file():
         raise UsageError(f"there is no corpus file {path} (web.corpus)")
-    pages: list[tuple[Page, list[str]]] = []
+    rows: list[_Row] = []
     try:
         with _open_text(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    pages.extend(_corpus_page(line, f"{path}, line {number}", titles))
+                    rows.append(_read_row(line, f"{path}, line {number}", titles))
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the corpus file {path} cannot be read: {reason}") from error
-    if not pages:
+    if not rows:
         raise UsageError(f"the corpus file {path} holds no pages")
-    return _resolve_links(pages)
+    return _resolve_links(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A page, its title as the file has it, and the folded titles that it links to."""
+
+    page: Page
+    name: str
+    linked: tuple[str, ...]
 
 
 def _open_text(path: Path) -> TextIO:
@@ -103,7 +113,7 @@ def _open_text(path: Path) -> TextIO:
     return path.open(encoding="utf-8")
 
 
-def _corpus_page(line: str, place: str, titles: Titles) -> Iterator[tuple[Page, list[str]]]:
+def _read_row(line: str, place: str, titles: Titles) -> _Row:
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -125,7 +135,8 @@ def _corpus_page(line: str, place: str, titles: Titles) -> Iterator[tuple[Page, 
         prominence=_PROMINENCE,
         source=str(row.get("url") or ""),
     )
-    yield page, [name for name in map(_link_name, links) if name]
+    linked = tuple(name for name in map(_link_name, links) if name)
+    return _Row(page, " ".join(row["title"].split()), linked)
 
 
 def _link_name(link: Any) -> str:
@@ -133,24 +144,22 @@ def _link_name(link: Any) -> str:
     return fold(unquote(name).replace("_", " ")) if isinstance(name, str) else ""
 
 
-def _resolve_links(pages: Collection[tuple[Page, list[str]]]) -> list[Page]:
-    by_name = {fold(page.title): Link(page.title, page.url) for page, _ in pages}
-    resolved = []
-    for page, names in pages:
-        links = dict.fromkeys(by_name[name] for name in names if name in by_name)
-        links.pop(Link(page.title, page.url), None)
-        resolved.append(
-            Page(
-                page.url,
-                page.title,
-                page.kind,
-                page.text,
-                links=tuple(links),
-                prominence=page.prominence,
-                source=page.source,
-            )
+def _resolve_links(rows: Sequence[_Row]) -> list[Page]:
+    # Links speak of the file's own titles, which the web may have had to qualify.
+    by_name: dict[str, Link] = {}
+    for row in rows:
+        by_name.setdefault(fold(row.name), Link(row.page.title, row.page.url))
+    return [
+        replace(
+            row.page,
+            links=tuple(
+                link
+                for link in dict.fromkeys(by_name[n] for n in row.linked if n in by_name)
+                if link.url != row.page.url
+            ),
         )
-    return resolved
+        for row in rows
+    ]
 
 
 def _text_of(text: str) -> str:

@@ -159,8 +159,9 @@ def results_html(query: str, hits: Sequence[SearchHit], heading: str) -> str:
 
 def _linked_paragraphs(page: Page) -> tuple[list[Markup], set[str]]:
     separator = "\n\n" if page.kind in TEXT_KINDS else "\n"
-    # Where two links have one name, the first is meant.
+    # Where two links have one name, the first is meant; a page's own name leads nowhere new.
     by_name = {base_title(link.title): link for link in reversed(page.links)}
+    by_name.pop(base_title(page.title), None)
     names = sorted((name for name in by_name if name), key=len, reverse=True)
     pattern = "|".join(re.escape(name) for name in names)
     mention = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)") if names else None

@@ -31,8 +31,9 @@ _WHOLE_NAME = 2.0
 _PART_OF_NAME = 0.5
 _SENTENCE = 1.0
 _ELSEWHERE = 0.3
-_PROMINENCE = 4.0
-_KIND_ASKED = 1.0
+# The same, as multiples of the weight of a term that one page alone holds.
+_PROMINENCE = 0.4
+_KIND_ASKED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class SearchIndex:
         self._pages = pages
         self._snippet_words = snippet_words
         self._weight = lru_cache(maxsize=65_536)(self._inverse_frequency)
+        self._rarest = math.log(1.0 + self._searcher.num_docs / 2.0)
 
     def search(self, query: str, k: int) -> list[SearchHit]:
         """The best pages for a query, the best first; ties go by prominence, then by url.
@@ -158,7 +160,12 @@ class SearchIndex:
     def _score(self, page: Page, wanted: list[str]) -> float:
         analysed = analyse(page)
         named = self._best_name(analysed, wanted)
-        score = sum(_WHOLE_NAME * self._weight(term) for term in named)
+        # What tells namesakes apart, as in `Lao (language)`, is not part of the name itself:
+        # `Laos language` asks for the language of Laos.
+        score = sum(
+            (_SENTENCE if term in analysed.qualifier else _WHOLE_NAME) * self._weight(term)
+            for term in named
+        )
         rest = [term for term in wanted if term not in named]
         lines = line_scores(analysed, rest, self._weight)
         if lines:
@@ -172,9 +179,8 @@ class SearchIndex:
                 score += _PART_OF_NAME * self._weight(term)
             elif term in analysed.all_terms:
                 score += _ELSEWHERE * self._weight(term)
-        if page.kind in wanted:
-            score += _KIND_ASKED
-        return score + _PROMINENCE * page.prominence
+        prior = _PROMINENCE * page.prominence + (_KIND_ASKED if page.kind in wanted else 0.0)
+        return score + prior * self._rarest
 
     def _best_name(self, page: AnalysedPage, wanted: list[str]) -> frozenset[str]:
         asked = set(wanted)

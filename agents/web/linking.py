@@ -21,8 +21,8 @@ _MIN_NOUN_LETTERS = 7
 def link_by_titles(pages: Sequence[Page], max_mentions: int = 40) -> list[Page]:
     """Adds links to pages by their titles.
 
-    Articles and corpus pages link to what their text mentions; every page links to the most
-    prominent pages of other kinds that have its name.
+    Articles, and corpus pages that bring no links of their own, link to what their text
+    mentions; every page links to the most prominent pages of other kinds that have its name.
 
     Args:
         pages: All pages of the web.
@@ -39,7 +39,7 @@ def link_by_titles(pages: Sequence[Page], max_mentions: int = 40) -> list[Page]:
     for page in pages:
         same = [p for p in namesakes[base_title(page.title)] if p.kind != page.kind]
         others = same[:_MAX_SEE_ALSO]
-        if page.kind in TEXT_KINDS:
+        if page.kind in TEXT_KINDS and not page.links:
             others += _mentions(page.text, names)[:max_mentions]
         links = {link.url: link for link in page.links}
         for other in others:

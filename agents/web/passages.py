@@ -25,6 +25,7 @@ class AnalysedPage:
     Attributes:
         names: Terms of each name of the page: its title, the title without what tells it apart,
             and other names.
+        qualifier: Terms of what tells the title apart from its namesakes'.
         lines: Sentences of the text.
         line_terms: Terms of each sentence.
         hint_terms: Terms of each sentence's hint.
@@ -32,6 +33,7 @@ class AnalysedPage:
     """
 
     names: tuple[frozenset[str], ...]
+    qualifier: frozenset[str]
     lines: tuple[str, ...]
     line_terms: tuple[frozenset[str], ...]
     hint_terms: tuple[frozenset[str], ...]
@@ -44,6 +46,7 @@ def analyse(page: Page) -> AnalysedPage:
     names = dict.fromkeys(
         frozenset(terms(name)) for name in (base_title(page.title), page.title, *page.names)
     )
+    qualifier = frozenset(terms(page.title)) - frozenset(terms(base_title(page.title)))
     rows = page.text.splitlines()
     hints = page.hints if len(page.hints) == len(rows) else ("",) * len(rows)
     kept = [(row, hint) for row, hint in zip(rows, hints, strict=True) if row.strip()]
@@ -51,7 +54,14 @@ def analyse(page: Page) -> AnalysedPage:
     line_terms = tuple(frozenset(terms(row)) for row in lines)
     hint_terms = tuple(frozenset(terms(hint)) for _, hint in kept)
     everything = frozenset().union(*names, *line_terms, *hint_terms)
-    return AnalysedPage(tuple(n for n in names if n), lines, line_terms, hint_terms, everything)
+    return AnalysedPage(
+        names=tuple(name for name in names if name),
+        qualifier=qualifier,
+        lines=lines,
+        line_terms=line_terms,
+        hint_terms=hint_terms,
+        all_terms=everything,
+    )
 
 
 def line_scores(

@@ -7,6 +7,7 @@ the index knows them, the page does not show them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _KIND_NAMES = {"element": "chemical element"}
@@ -20,7 +21,7 @@ _TEMPLATES = {
     "neighbour": "{s} borders {v}.",
     "iata_code": "The IATA code of {s} is {v}.",
     "icao_code": "The ICAO code of {s} is {v}.",
-    "city": "{s} serves the city of {v}.",
+    "city": "{s} is {k} serving the city of {v}.",
     "airport": "{s} is served by {v}.",
     "capital_of": "{s} is the capital of {v}.",
     "used_in": "{s} is the currency of {v}.",
@@ -53,7 +54,7 @@ HINTS = {
     "iata_code": "iata code airport",
     "icao_code": "icao code airport",
     "elevation": "elevation altitude height high above sea level feet",
-    "city": "city served serve located town",
+    "city": "city served serve located town near",
     "airport": "airport served",
     "capital_of": "capital country",
     "used_in": "currency used country",
@@ -67,8 +68,13 @@ HINTS = {
     "symbol": "symbol abbreviation",
     "series": "series group category kind",
 }
+# `a city in the Netherlands`, but `a city in France`.
+_WITH_ARTICLE = re.compile(
+    r"United |Netherlands$|Philippines$|Maldives$|Bahamas$|Gambia$|Comoros$|Seychelles$|"
+    r".* (?:Islands|Republic)$|(?:Democratic )?Republic of "
+)
 # Their sentences say what the subject is, so they come first and stand for a definition.
-DEFINING = ("country", "continent")
+DEFINING = ("country", "continent", "city")
 
 
 def kind_phrase(kind: str) -> str:
@@ -97,6 +103,8 @@ def fact_sentence(name: str, kind: str, relation: str, values: Sequence[str]) ->
     if template is None:
         verb = "is" if len(values) == 1 else "are"
         template = f"The {relation.replace('_', ' ')} of {{s}} {verb} {{v}}."
+    if relation == "country":
+        values = [f"the {v}" if _WITH_ARTICLE.match(v) else v for v in values]
     text = template.format(s=name, k=kind_phrase(kind), v=join_names(values))
     # A value may bring its own full stop (`Washington, D.C.`).
     return text[:-1] if text.endswith("..") else text

@@ -104,6 +104,9 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "evolvesearch"
+    # One packet an answer: written piece by piece, each would wait for an acknowledgement.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     # An idle kept-alive connection gives its thread back.
     timeout = 60
     server: _Server

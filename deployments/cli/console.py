@@ -45,7 +45,9 @@ class _Meter:
         return decimal(int(value)) if self.unit == "bytes" else f"{value:,.0f}"
 
     def amounts(self) -> str:
-        """Done of total, in the bar's unit."""
+        """Done of total, in the bar's unit; empty where that says nothing."""
+        if self.total == 1 or (self.total is None and not self.completed):
+            return ""
         of = "" if self.total is None else f"/{self._amount(self.total)}"
         unit = "" if self.unit == "bytes" else f" {self.unit}"
         return f"{self._amount(self.completed)}{of}{unit}"
@@ -53,7 +55,7 @@ class _Meter:
     def rate(self) -> str:
         """Units a second, or seconds a unit where it takes longer."""
         speed = self.completed / max(self.elapsed_s, 1e-9)
-        if not self.completed:
+        if not self.completed or self.total == 1:
             return ""
         if self.unit == "bytes":
             return f"{decimal(int(speed))}/s"
@@ -68,7 +70,7 @@ class _Meter:
 
     def line(self, *more: str) -> str:
         """The bar as one line of text."""
-        parts = (self.amounts() if self.total != 1 else "", self.rate(), *more, self.detail)
+        parts = (self.amounts(), self.rate(), *more, self.detail)
         return f"{self.description}: " + ", ".join(part for part in parts if part)
 
 
@@ -89,8 +91,7 @@ class _MeterColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         meter: _Meter = task.fields["meter"]
-        amounts = "" if meter.total == 1 else meter.amounts()
-        parts = [part for part in (amounts, meter.rate(), meter.remaining()) if part]
+        parts = [part for part in (meter.amounts(), meter.rate(), meter.remaining()) if part]
         text = Text(" · ".join(parts))
         if meter.detail:
             text.append(f"  {meter.detail}", style="dim")

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from deployments.cli.console import output
-from deployments.cli.options import Settings, shared_options
+from deployments.cli.options import Settings, config_options
 from deployments.cli.tables import plain_table
 
 
@@ -63,7 +63,7 @@ def web() -> None:
 
 
 @web.command()
-@shared_options
+@config_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
@@ -77,7 +77,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
       evolvesearch web serve --port 9000 --set web.corpus='["pages.jsonl"]'
     """
     config = settings.config()
-    with output(settings.json):
+    with output(as_json=False):
         from agents.web.local import open_web
 
         web = open_web(config.web)

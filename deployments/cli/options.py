@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 import click
@@ -15,8 +16,6 @@ from agents.errors import UsageError
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
     from tasks.artifacts import ArtifactStore
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFAULT_PROFILE = "laptop"
 
@@ -78,51 +77,61 @@ def store_exists(uri: str) -> bool:
     return "://" in uri or Path(uri).expanduser().exists()
 
 
-def shared_options(function: Function) -> Function:
-    """Adds `--profile`, `--set`, `--store`, `--json` and `--debug`; gives a `settings` argument."""
+_PROFILE = click.option(
+    "--profile",
+    "-p",
+    metavar="P",
+    help=f"Profile's name, or the path of a .toml file  [default: {DEFAULT_PROFILE}]",
+)
+_SET = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a configuration key, such as rl.num_steps=5; can be repeated.",
+)
+_STORE = click.option("--store", metavar="URI", help="Folder or URI of the artifact store.")
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document, nothing else."
+)
+_DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and all logs.")
 
+
+def shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--profile`, `--set`, `--store`, `--json` and `--debug`; gives a `settings` argument."""
+    return _with_settings(function, (_PROFILE, _SET, _STORE, _JSON, _DEBUG))
+
+
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--profile`, `--set` and `--debug` alone, for what neither reads a store nor answers."""
+    return _with_settings(function, (_PROFILE, _SET, _DEBUG))
+
+
+def _with_settings(
+    function: Callable[..., Any], options: Sequence[Callable[[Any], Any]]
+) -> Callable[..., Any]:
+    @wraps(function)
     def gather(
         profile: str | None,
         overrides: tuple[str, ...],
-        store: str | None,
-        as_json: bool,
         debug: bool,
+        store: str | None = None,
+        as_json: bool = False,
         **others: Any,
     ) -> Any:
         return function(settings=Settings(profile, overrides, store, as_json, debug), **others)
 
-    gather.__doc__ = function.__doc__
-    gather.__name__ = function.__name__
-    parameters = list(getattr(function, "__click_params__", []))
+    # Click lists the options in reverse: what is added first comes last, after the command's own.
+    own = getattr(function, "__click_params__", [])
     decorated: Any = gather
-    for option in reversed(
-        (
-            click.option(
-                "--profile",
-                "-p",
-                metavar="P",
-                help=f"Profile's name, or the path of a .toml file  [default: {DEFAULT_PROFILE}]",
-            ),
-            click.option(
-                "--set",
-                "overrides",
-                metavar="KEY=VALUE",
-                multiple=True,
-                help="Override a configuration key, such as rl.num_steps=5; can be repeated.",
-            ),
-            click.option("--store", metavar="URI", help="Folder or URI of the artifact store."),
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON document, nothing else."
-            ),
-            click.option("--debug", is_flag=True, help="Show tracebacks and all logs."),
-        )
-    ):
+    decorated.__click_params__ = []
+    for option in reversed(options):
         decorated = option(decorated)
-    decorated.__click_params__ = decorated.__click_params__ + parameters
+    decorated.__click_params__ += own
     return decorated  # type: ignore[no-any-return]
 
 
-def reuse_options(function: Function) -> Function:
+def reuse_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--no-reuse`, `--redo` and `--name`, for commands that run stages."""
     for option in reversed(
         (

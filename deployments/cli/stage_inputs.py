@@ -113,8 +113,8 @@ def stage_document(
     scores: dict[str, dict[str, float]] = {}
     for manifest in manifests.values():
         if manifest.ref.kind == "benchmarks":
-            for rows in scores_in(store, manifest.ref).values():
-                scores |= rows
+            for of_policy in scores_in(store, manifest.ref).values():
+                scores |= of_policy
     record = records[-1]
     return {
         "run": context.run,
@@ -135,7 +135,5 @@ def stage_document(
             for name, manifest in manifests.items()
         },
         "metrics": dict(record.metrics),
-        "benchmarks": {
-            name: row for by in scores for rows in by.values() for name, row in rows.items()
-        },
+        "benchmarks": scores,
     }

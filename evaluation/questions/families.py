@@ -27,7 +27,7 @@ PLACE_ATTRIBUTES = ("population", "timezone")
 AIRPORT_ATTRIBUTES = ("iata_code", "elevation")
 """What is asked of airports."""
 
-CITIES_PER_COUNTRY = 150
+CITIES_PER_COUNTRY = 40
 """Cities that questions start from; countries take turns, so more would never have theirs."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ][A-Za-zÀ-ÖØ-öø-ÿ '.\-]{2,39}")
@@ -43,20 +43,15 @@ class Families:
         self._splits = splits
         self._part = part
         self._cities = self._largest_cities()
-        airports = [a for a in self._starts("airport") if self._readable(a)]
+        airports = [a for a in splits.members("airport", part) if self._readable(a)]
         named = [a for a in airports if page_name(a.title).endswith("Airport")]
         self._city_airports = [a for a in named if graph.of(a.entity_id, "city")]
         self._other_airports = [a for a in named if graph.of(a.entity_id, "country")]
 
-    def _starts(self, kind: str) -> list[Entity]:
-        """Entities of one kind that belong to the part."""
-        every = self._graph.of_kind(kind)
-        return [entity for entity in every if self._splits.part_of(entity.entity_id) == self._part]
-
     def _largest_cities(self) -> list[Entity]:
         """Cities that are no capitals, up to `CITIES_PER_COUNTRY` of each country."""
         by_country: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for city in self._graph.of_kind("city"):
+        for city in self._splits.members("city"):
             facts = self._graph.relations(city.entity_id)
             if self._readable(city) and "capital_of" not in facts:
                 population = int(facts["population"][0].value.replace(",", ""))
@@ -90,14 +85,16 @@ class Families:
     def _neighbours(self, family: str, *paths: tuple[str, ...]) -> Iterator[Chain]:
         """Chains from a country that two clues single out: a neighbour's, and one more.
 
-        Either clue alone fits several countries, so that both are needed.
+        Either clue alone fits several countries, so that both are needed. Where a neighbour's
+        currency or language is not stated, it might be the same one: nothing is asked then.
         """
         clues = (("neighbour_currency", "currency"), ("neighbour_language", "language"))
-        for start in self._starts("country"):
+        for start in self._splits.members("country", self._part):
             near = self._graph.of(start.entity_id, "neighbour")
             for opening, relation in clues:
                 inverse = {"currency": "used_in", "language": "spoken_in"}[relation]
-                for fact in near if len(near) > 1 else ():
+                stated = all(self._graph.of(fact.target or "", relation) for fact in near)
+                for fact in near if stated and len(near) > 1 else ():
                     for second in self._graph.of(fact.target or "", relation):
                         shared = second.target or ""
                         if len(self._graph.of(shared, inverse)) < 2:
@@ -111,12 +108,12 @@ class Families:
                                 yield Chain(family, opening, both, path)
 
     def _capitals(self) -> list[Entity]:
-        cities = self._starts("city")
+        cities = self._splits.members("city", self._part)
         return [city for city in cities if self._graph.of(city.entity_id, "capital_of")]
 
     def _currencies(self) -> list[Entity]:
         """Currencies that one country alone uses."""
-        every = self._starts("currency")
+        every = self._splits.members("currency", self._part)
         return [c for c in every if len(self._graph.of(c.entity_id, "used_in")) == 1]
 
     def city_country(self) -> Iterator[Chain]:
@@ -174,20 +171,22 @@ class Families:
 
     def unseen_kind(self) -> Iterator[Chain]:
         """The country where an element was discovered; training knows no elements."""
-        elements = self._starts("element")
+        elements = self._splits.members("element", self._part)
         paths = [("discovery_country", attribute) for attribute in ATTRIBUTES]
         return self._from("unseen_kind", "element", elements, *paths)
 
     def unseen_kind_obfuscated(self) -> Iterator[Chain]:
         """What is true of the capital of the country where an element was discovered."""
-        elements = self._starts("element")
+        elements = self._splits.members("element", self._part)
         paths = [("discovery_country", "capital", attribute) for attribute in PLACE_ATTRIBUTES]
         return self._from("unseen_kind", "element", elements, *paths)
 
     def more_hops(self) -> Iterator[Chain]:
-        """Four facts: from an airport by its city and country to the capital."""
+        """Four facts: from an airport by its city to the capital, or from a city to that of it."""
         paths = [("country", "capital", attribute) for attribute in PLACE_ATTRIBUTES]
-        return self._from("more_hops", "served_city", self._city_airports, *paths)
+        yield from self._from("more_hops", "served_city", self._city_airports, *paths)
+        far = [("country", "capital", "airport", attribute) for attribute in AIRPORT_ATTRIBUTES]
+        yield from self._from("more_hops", "city", self._cities, *far)
 
     def more_hops_obfuscated(self) -> Iterator[Chain]:
         """Four facts: from the two clues to a country by its capital."""

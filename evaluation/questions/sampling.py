@@ -22,6 +22,7 @@ class Sampler:
         self._graph = graph
         self._solver = Solver(graph)
         self._seed = seed
+        self._regions: dict[str, str] = {}
 
     def draw(
         self, chains: Iterable[Chain], split: str, accept: Callable[[Chain, Solution], bool]
@@ -38,7 +39,10 @@ class Sampler:
         """
         groups: dict[tuple[str, str], list[Chain]] = defaultdict(list)
         for chain in chains:
-            groups[chain.path[-1], self._region(chain.start.entity_id)].append(chain)
+            start = chain.start.entity_id
+            if start not in self._regions:
+                self._regions[start] = self._region(start)
+            groups[chain.path[-1], self._regions[start]].append(chain)
         chooser = random.Random(derive_seed(self._seed, "draw", split))
         queues = deque(groups[key] for key in sorted(groups))
         chooser.shuffle(queues)

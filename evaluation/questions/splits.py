@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from agents.randomness import derive_seed
-from agents.web.graph import FactGraph
+from agents.web.graph import Entity, FactGraph
 
 Part = Literal["train", "gate", "held_out"]
 
@@ -29,6 +29,14 @@ class Splits:
     def __init__(self, graph: FactGraph) -> None:
         self._graph = graph
         self._parts: dict[str, Part] = {}
+        self._kinds: dict[str, list[Entity]] = {}
+        for _, entity in sorted(graph.entities.items()):
+            self._kinds.setdefault(entity.kind, []).append(entity)
+
+    def members(self, kind: str, part: Part | None = None) -> list[Entity]:
+        """Entities of one kind that belong to a part (None: to any), in order of their ids."""
+        every = self._kinds.get(kind, [])
+        return [e for e in every if part is None or self.part_of(e.entity_id) == part]
 
     def part_of(self, entity_id: str) -> Part:
         """The part that an entity belongs to."""

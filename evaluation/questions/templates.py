@@ -42,6 +42,7 @@ OPENINGS: dict[str, tuple[str, ...]] = {
 """Noun phrases for what the clues mean; `{0}` and `{1}` are the names that the clues give."""
 
 STEPS: dict[str, tuple[str, ...]] = {
+    "airport": ("the airport that serves {x}", "the airport serving {x}", "the airport of {x}"),
     "country": (
         "the country where {x} is located",
         "the country in which {x} lies",

@@ -21,6 +21,10 @@ from training.tiny import make_tiny_policy
 _NUM_TINY_PAGES = 40
 """Pages whose text a tiny tokenizer is trained on, beside the conversations."""
 
+_TINY = {"vocabulary": 1000, "hidden_size": 128, "num_layers": 2}
+"""Wide and shallow: of the shapes of half a million weights, this one learns a dozen
+conversations in the fewest seconds."""
+
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     """Writes `questions` and the base `policy`."""
@@ -53,11 +57,20 @@ def _make_tiny(job: Job, web: LocalWeb, training: tuple[Question, ...], folder: 
     """
     config = job.config
     seed = derive_seed(config.seed, "tiny")
-    texts = [web.pages[url].text for url in sorted(web.pages)[:_NUM_TINY_PAGES]]
-    tokenizer = load_tokenizer(make_tiny_policy(folder / "first", texts, seed))
+    urls = sorted(web.pages)
+    texts = [web.pages[url].text for url in urls[:: 1 + len(urls) // _NUM_TINY_PAGES]]
+    tokenizer = load_tokenizer(make_tiny_policy(folder / "first", texts, seed, **_TINY))
+    # That tokenizer needs more tokens for the same words than the limits were meant for.
+    roomy = config.agents.model_copy(
+        update={
+            "max_context_tokens": 8 * config.agents.max_context_tokens,
+            "max_turn_tokens": 8 * config.agents.max_turn_tokens,
+            "observation_tokens": 2 * config.agents.observation_tokens,
+        }
+    )
     with open_tools(config) as tools:
         conversations = build_cold_start(
-            training, tools, tokenizer, config.agents, config.cold_start, config.seed
+            training, tools, tokenizer, roomy, config.cold_start, config.seed
         )
     for trajectory in conversations:
         texts.append(
@@ -67,4 +80,4 @@ def _make_tiny(job: Job, web: LocalWeb, training: tuple[Question, ...], folder: 
                 clean_up_tokenization_spaces=False,
             )
         )
-    return make_tiny_policy(folder / "policy", texts, seed)
+    return make_tiny_policy(folder / "policy", texts, seed, **_TINY)

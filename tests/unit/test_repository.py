@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -31,12 +33,45 @@ def test_top_level_packages_are_those_of_this_repository(package: str) -> None:
     assert Path(module.__file__).resolve().parent == ROOT / package
 
 
+def normalised(requirement: str) -> str:
+    """Name of a requirement as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[ ;]", requirement)[0]).lower()
+
+
+def imported_packages(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_package_imports_is_declared(package: str) -> None:
+    """Not left to what another dependency happens to bring along."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    declared = {
+        normalised(name)
+        for name in [*project["dependencies"], *extras["browser"], *extras["deepspeed"]]
+    }
+    of_module = importlib.metadata.packages_distributions()
+    # A distribution's own compiled part, versioned with it.
+    parts = {"pydantic-core": "pydantic"}
+    for path in (ROOT / package).rglob("*.py"):
+        for module in imported_packages(path):
+            names = {normalised(name) for name in of_module.get(module, [module])}
+            assert {parts.get(name, name) for name in names} & declared, (path.name, module)
+
+
 def test_constraints_pin_every_direct_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         requirements += extra
-    names = {re.split(r"[<>=!~\[ ;]", requirement)[0].lower() for requirement in requirements}
+    names = {normalised(requirement) for requirement in requirements}
     assert len(names) > 20
     assert names - set(pinned(ROOT / "constraints.txt")) == set()
 

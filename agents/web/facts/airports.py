@@ -54,7 +54,7 @@ def add_airports(
             continue
         name = " ".join(row["name"].split())
         title = name if named[fold(name)] == 1 else f"{name}, {row['iata']}"
-        airport = builder.add_entity("airport", row["iata"], name, (name, row["iata"]), title=title)
+        airport = builder.add_entity("airport", row["iata"], name, (row["iata"],), title=title)
         city = city_by_name.get((row["country"], fold(row["city"])))
         if city:
             builder.link(airport, "city", city)

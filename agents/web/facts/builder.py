@@ -39,7 +39,7 @@ class FactBuilder:
             kind: Kind of the entity, also the suffix of its title.
             key: Stable key within the kind, such as an ISO code.
             name: The name that facts give as value.
-            aliases: Other names; those equal to the name after folding are left out.
+            aliases: Other names; those equal to the title's after folding are left out.
             title: Name inside the title where it differs from `name`.
 
         Raises:
@@ -51,7 +51,8 @@ class FactBuilder:
         if entity_id in self._entities or url.casefold() in self._urls:
             raise ValueError(f"{entity_id} ({full_title}): this id or title is taken")
         self._urls.add(url.casefold())
-        self._entities[entity_id] = Entity(entity_id, kind, full_title, url, other(name, aliases))
+        names = other(title or name, (name, *aliases))
+        self._entities[entity_id] = Entity(entity_id, kind, full_title, url, names)
         self._names[entity_id] = name
         return entity_id
 
@@ -74,7 +75,7 @@ class FactBuilder:
 
     def _link_fact(self, subject: str, relation: str, target: str, aliases: Iterable[str]) -> Fact:
         name, known = self._names[target], self._entities[target].aliases
-        every = other(name, (*known, *aliases)) if aliases else known
+        every = other(name, (*known, *aliases)) if known or aliases else ()
         return Fact(subject, relation, name, target, every)
 
     def _append(self, fact: Fact) -> None:

@@ -61,10 +61,9 @@ def add_cities(
         code = row["countrycode"]
         if row["population"] < min_population and capitals.get(code) != key:
             continue
-        aliases = (row["name"],)
+        aliases: tuple[str, ...] = ()
         if capitals.get(code) == key:
-            spelling = (countries[code].capital, *tables.CAPITAL_ALIASES.get(code, ()))
-            aliases = (*aliases, *spelling)
+            aliases = (countries[code].capital, *tables.CAPITAL_ALIASES.get(code, ()))
         city = builder.add_entity("city", str(key), row["name"], aliases, title=titles[key])
         if row["alone"]:
             by_name[code, fold(row["name"])] = city

@@ -175,8 +175,6 @@ def test_scripted_turns_meet_the_limits_of_any_engine(tokenizer, web, job_of):
     job = job_of()
     scripts = {job.trajectory_id: lambda shown: "<think>long</think>" * 100}
     tools = make_tools(web, CONFIG)
-    [cut] = run_rollouts(
-        [job], ScriptedEngine(scripts, tokenizer, 4096), tokenizer, tools, CONFIG
-    )
+    [cut] = run_rollouts([job], ScriptedEngine(scripts, tokenizer, 4096), tokenizer, tools, CONFIG)
     assert cut.stop_reason is StopReason.MALFORMED
     assert cut.turns[0].num_sampled_tokens == CONFIG.max_turn_tokens

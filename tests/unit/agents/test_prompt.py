@@ -47,7 +47,10 @@ def test_ones_own_template(tools, tmp_path):
     [
         ("Q: {{ question }}", "lacks the section '<!-- section: user -->'"),
         ("<!-- section: user -->\n{{ question }}\n", "lacks the section '<!-- section: force -->'"),
-        ("<!-- section: user -->\nhi\n<!-- section: force -->\nx\n", "does not show {{ question }}"),
+        (
+            "<!-- section: user -->\nhi\n<!-- section: force -->\nx\n",
+            "does not show {{ question }}",
+        ),
         (
             "<!-- section: user -->\n{{ question }}\n<!-- section: force -->\n{{ question }}\n",
             "outside its user section",

@@ -73,7 +73,7 @@ def test_answer_is_parsed_and_stripped():
             "unknown tool",
         ),
         (
-            '<think>a</think><tool_call>{"name": "search", "arguments": {"query": NaN}}</tool_call>',
+            '<think>a</think><tool_call>{"name": "search", "arguments": {"q": NaN}}</tool_call>',
             "NaN is not JSON",
         ),
         (

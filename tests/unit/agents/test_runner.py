@@ -191,7 +191,10 @@ def test_question_that_leaves_no_room(roll, question):
 
 class SlowTool:
     name = "search"
-    schema = {"name": "search"}
+
+    @property
+    def schema(self):
+        return {"name": self.name}
 
     async def __call__(self, arguments):
         await asyncio.sleep(60)
@@ -351,9 +354,7 @@ async def test_concurrency_is_bounded(tokenizer, web, small, job_of):
 async def test_cancel_stops_all_and_frees_all_sessions(tokenizer, web, small, job_of):
     engine = small.engine(tokenizer, [small.call(query=["Lyon"]), 60.0, ANSWER])
     jobs = [job_of(i) for i in range(5)]
-    task = asyncio.create_task(
-        run_jobs(jobs, engine, tokenizer, make_tools(web, CONFIG), CONFIG)
-    )
+    task = asyncio.create_task(run_jobs(jobs, engine, tokenizer, make_tools(web, CONFIG), CONFIG))
     while sum(len(asked) for asked in engine.asked.values()) < 10:
         await asyncio.sleep(0.005)
     task.cancel()
@@ -381,6 +382,5 @@ def test_bad_calls_of_the_runner(tokenizer, web, small, job_of):
     with pytest.raises(ValueError, match="at least 1"):
         run_rollouts([job_of()], engine, tokenizer, tools, CONFIG, max_concurrency=0)
     with pytest.raises(UsageError, match="neither one of compact, paper"):
-        missing = AgentConfig(prompt="nowhere.md")
-        run_rollouts([job_of()], engine, tokenizer, tools, missing)
+        run_rollouts([job_of()], engine, tokenizer, tools, AgentConfig(prompt="nowhere.md"))
     assert run_rollouts([], engine, tokenizer, tools, CONFIG) == []

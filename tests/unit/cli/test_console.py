@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -57,6 +58,13 @@ def test_bytes_are_shown_in_their_own_units(plain: tuple[ConsoleProgress, io.Str
     bar = sink.start("fetch model", 92_000_000, "bytes")
     sink.update(bar, 46_000_000)
     assert stream.getvalue().startswith("fetch model: 46.0 MB/92.0 MB, ")
+
+
+def test_what_cannot_be_counted_is_only_timed(plain: tuple[ConsoleProgress, io.StringIO]) -> None:
+    sink, stream = plain
+    bar = sink.start("starting the server", None, "s")
+    sink.finish(bar)
+    assert re.fullmatch(r"starting the server: took \d\.\d s\n", stream.getvalue())
 
 
 def test_text_that_looks_like_markup_is_shown_as_it_is(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.trajectory import StopReason, Trajectory, Turn
@@ -15,6 +15,11 @@ from training.filters import (
     action_signature,
     filter_input,
     filter_trajectories,
+)
+
+REWARD_SCHEMA = pa.schema(
+    {"trajectory_id": pa.string(), "format": pa.float64(), "answer": pa.float64()}
+    | {"total": pa.float64()}
 )
 
 
@@ -38,7 +43,7 @@ def judge(rows: list[dict[str, Any]], config: FilterConfig) -> dict[str, tuple[s
         [{name: r[name] for name in INPUT_SCHEMA.names} for r in rows], schema=INPUT_SCHEMA
     )
     rewards = pa.Table.from_pylist(
-        [{name: r[name] for name in ("trajectory_id", "format", "answer", "total")} for r in rows]
+        [{name: r[name] for name in REWARD_SCHEMA.names} for r in rows], schema=REWARD_SCHEMA
     )
     verdicts = filter_trajectories(trajectories, rewards, config).to_pylist()
     assert all(v["kept"] == (v["reason"] == "kept") for v in verdicts)
@@ -144,6 +149,7 @@ def test_signature_tells_actions_apart_and_ignores_case_and_punctuation() -> Non
     assert table[0]["stop_reason"] == "answer"
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(
         st.tuples(

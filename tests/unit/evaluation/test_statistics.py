@@ -1,0 +1,67 @@
+"""Intervals agree with published values and with what they must be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.statistics import paired_bootstrap, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("num_right", "num_questions", "low", "high"),
+    [
+        # Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_agrees_with_newcombe(num_right, num_questions, low, high):
+    assert wilson_interval(num_right, num_questions) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(0, 500), st.integers(1, 500), st.floats(0.5, 0.999))
+def test_wilson_holds_the_share(num_right, num_questions, confidence):
+    num_right = min(num_right, num_questions)
+    low, high = wilson_interval(num_right, num_questions, confidence)
+    assert 0.0 <= low <= num_right / num_questions <= high <= 1.0
+
+
+def test_more_questions_narrow_the_interval():
+    few, many = wilson_interval(30, 60), wilson_interval(300, 600)
+    assert many[1] - many[0] < few[1] - few[0]
+
+
+def test_no_question_says_nothing():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_paired_bootstrap_sees_a_clear_gain():
+    first, second = [0.0] * 60 + [1.0] * 40, [1.0] * 30 + [0.0] * 30 + [1.0] * 40
+    paired = paired_bootstrap(first, second)
+    assert paired.difference == pytest.approx(0.3)
+    # Normal theory: 0.3 ± 1.96 · sqrt(0.3 · 0.7 / 100).
+    assert (paired.ci_low, paired.ci_high) == pytest.approx((0.21, 0.39), abs=0.015)
+    assert paired.p_not_better == 0.0
+
+
+def test_paired_bootstrap_uses_the_pairs():
+    scores = [0.0, 1.0] * 50
+    same = paired_bootstrap(scores, scores)
+    assert (same.difference, same.ci_low, same.ci_high) == (0.0, 0.0, 0.0)
+    shuffled = paired_bootstrap(scores, scores[::-1])
+    assert shuffled.ci_low < 0 < shuffled.ci_high
+
+
+def test_the_seed_decides():
+    first, second = [0.0, 1.0, 0.5] * 20, [1.0, 0.0, 0.75] * 20
+    assert paired_bootstrap(first, second, seed=1) == paired_bootstrap(first, second, seed=1)
+    wide = paired_bootstrap(first, second, confidence=0.99, seed=1)
+    assert wide.ci_low < paired_bootstrap(first, second, confidence=0.5, seed=1).ci_low
+
+
+@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0], []), ([1.0], [1.0, 0.0])])
+def test_unpaired_scores_are_refused(first, second):
+    with pytest.raises(ValueError, match="pairs"):
+        paired_bootstrap(first, second)
