@@ -116,7 +116,7 @@ def _reachable_server() -> Iterator[str]:
 
 @contextmanager
 def _own_server() -> Iterator[str]:
-    from prefect.settings import PREFECT_HOME
+    from prefect.settings import PREFECT_HOME, get_current_settings
 
     home = Path(PREFECT_HOME.value())
     log_path = home / "evolvesearch-server.log"
@@ -134,7 +134,12 @@ def _own_server() -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, **_SERVER_ENVIRONMENT},
+            env={
+                **os.environ,
+                # What this process was told of Prefect holds for its server: database, folder, ….
+                **get_current_settings().to_environment_variables(exclude_unset=True),
+                **_SERVER_ENVIRONMENT,
+            },
         )
     api_url = f"http://127.0.0.1:{port}/api"
     try:

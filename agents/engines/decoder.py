@@ -153,4 +153,5 @@ def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
     """
     norm = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
     scale = norm.square_().mul_(1 / hidden.shape[-1]).add_(eps).rsqrt_()
-    return (hidden * scale).mul_(weight).to(hidden.dtype)
+    normed: Tensor = (hidden * scale).mul_(weight)
+    return normed.to(hidden.dtype)

@@ -1,0 +1,175 @@
+"""The whole loop, rehearsed with a tiny model: every stage has real work and leaves its record."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.errors import StageError, UsageError
+from agents.trajectory import StopReason
+from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
+from flows.evolve import run_evolution
+from tasks.artifacts import ArtifactStore
+from tasks.catalog import Catalog
+from tasks.runs import RunLog, StageRecord
+
+pytestmark = pytest.mark.assets
+
+SCORES = {"num_questions", "em", "f1", "accuracy", "ci_low", "ci_high"}
+
+
+def _store(rehearsal) -> ArtifactStore:
+    return ArtifactStore.open(rehearsal.config.store.uri)
+
+
+def _stages(rehearsal, run: str | None = None) -> dict[tuple[int, str, str], StageRecord]:
+    records = RunLog(_store(rehearsal).objects).stages(run or rehearsal.name)
+    return {(record.iteration, record.stage, record.subject): record for record in records}
+
+
+def test_the_document_has_every_policy_with_its_scores(rehearsal):
+    document = rehearsal.document
+    assert set(document) == {"run", "profile", "iterations", "wall_s"}
+    assert [entry["name"] for entry in document["iterations"]] == [
+        "base",
+        "cold start",
+        "iteration 1",
+    ]
+    for entry in document["iterations"]:
+        assert list(entry["benchmarks"]) == [*IN_DOMAIN, *OUT_OF_DOMAIN]
+        assert all(set(scores) == SCORES for scores in entry["benchmarks"].values())
+        accuracies = [scores["accuracy"] for scores in entry["benchmarks"].values()]
+        assert entry["average"] == pytest.approx(sum(accuracies) / 7)
+    assert len({entry["policy"] for entry in document["iterations"]}) == 3
+    assert document["iterations"][0]["promoted"] is True
+
+
+def test_filter_rl_and_gate_have_something_to_do(rehearsal):
+    stages = _stages(rehearsal)
+    filtered = stages[1, "filter", ""].metrics
+    assert filtered["num_kept"] >= 1
+    assert filtered["num_mixed_groups"] >= 1
+    explored = stages[1, "rl", ""].metrics
+    assert explored["num_mixed_groups"] >= 1
+    assert explored["grad_norm_max"] > 0
+    assert {(1, "gate", "current"), (1, "gate", "candidate")} <= set(stages)
+
+
+def test_every_stage_is_done_and_recorded(rehearsal):
+    stages = _stages(rehearsal)
+    assert {record.status for record in stages.values()} == {"done"}
+    assert {key[:2] for key in stages} == {
+        (0, "construct"),
+        (0, "benchmark"),
+        (0, "cold_start"),
+        (0, "filter"),
+        (0, "sft"),
+        (1, "rollout"),
+        (1, "filter"),
+        (1, "sft"),
+        (1, "rl"),
+        (1, "gate"),
+        (1, "benchmark"),
+    }
+    assert {subject for _, stage, subject in stages if stage == "benchmark"} == {
+        "base",
+        "cold start",
+        "",
+    }
+
+
+def test_pages_are_visited_over_http(rehearsal):
+    assert rehearsal.config.agents.visit.mode == "http"
+    (rollouts,) = _stages(rehearsal)[1, "rollout", ""].artifacts
+    visits = [
+        turn
+        for trajectory in _store(rehearsal).read_trajectories(rollouts)
+        for turn in trajectory.turns
+        if turn.action == "visit"
+    ]
+    assert any(turn.observation and not turn.error for turn in visits)
+
+
+def test_rollouts_inside_rl_are_recorded_like_all_others(rehearsal):
+    rl = rehearsal.config.rl
+    artifacts = {ref.name: ref for ref in _stages(rehearsal)[1, "rl", ""].artifacts}
+    recorded = _store(rehearsal).read_trajectories(artifacts["trajectories"])
+    assert len(recorded) == rl.num_steps * rl.prompts_per_step * rl.num_generations
+    assert {trajectory.source for trajectory in recorded} == {"rl"}
+    assert all(len(t.token_ids) == len(t.logprobs) == len(t.loss_mask) for t in recorded)
+    assert not any(t.stop_reason.is_infrastructure for t in recorded)
+    assert any(t.stop_reason is StopReason.ANSWER for t in recorded)
+
+
+def test_lineage_leads_from_the_last_policy_to_the_questions(rehearsal):
+    catalog = Catalog(_store(rehearsal))
+    found = catalog.query(
+        """
+        with recursive above(digest) as (
+            select parent from lineage where child = '{}'
+            union select l.parent from lineage l join above a on l.child = a.digest
+        ) select count(*) as n from above join questions q on q.artifact = above.digest
+        """.format(rehearsal.document["iterations"][-1]["policy"])
+    )
+    assert found.to_pylist()[0]["n"] > 0
+
+
+def test_the_same_name_again_computes_nothing(rehearsal):
+    before, manifests = _stages(rehearsal), _store(rehearsal).manifests()
+    again = run_evolution(rehearsal.config, rehearsal.name)
+    assert again["iterations"] == rehearsal.document["iterations"]
+    assert _stages(rehearsal) == before
+    assert _store(rehearsal).manifests() == manifests
+
+
+def test_another_name_reuses_what_is_there(rehearsal):
+    again = run_evolution(rehearsal.config, "other")
+    assert again["iterations"] == rehearsal.document["iterations"]
+    assert all(record.reused for record in _stages(rehearsal, "other").values())
+
+
+def test_redo_computes_one_stage_again_and_equal_results_reach_no_further(rehearsal):
+    manifests = _store(rehearsal).manifests()
+    again = run_evolution(rehearsal.config, "redone", redo=("filter",))
+    assert again["iterations"] == rehearsal.document["iterations"]
+    redone = {
+        (iteration, stage)
+        for (iteration, stage, _), record in _stages(rehearsal, "redone").items()
+        if not record.reused
+    }
+    assert redone == {(0, "filter"), (1, "filter")}
+    assert len(_store(rehearsal).manifests()) == len(manifests) + 6
+
+
+def test_an_unknown_stage_to_redo_is_named(rehearsal):
+    with pytest.raises(UsageError, match="unknown stage 'polish'"):
+        run_evolution(rehearsal.config, "redone", redo=("polish",))
+
+
+def test_a_failing_stage_leaves_nothing_half_written(rehearsal):
+    manifests = _store(rehearsal).manifests()
+    sft = rehearsal.config.sft.model_copy(update={"batch_size": 6})
+    config = rehearsal.config.model_copy(update={"sft": sft})
+    with pytest.raises(StageError, match=r"sft\.batch_size 6 is no multiple"):
+        run_evolution(config, "failing")
+    assert _store(rehearsal).manifests() == manifests
+    partial = _store(rehearsal).objects.root / "partial"
+    left = [path for path in partial.rglob("*") if path.is_file()]
+    assert left == []
+    assert _stages(rehearsal, "failing")[0, "sft", ""].status == "failed"
+    record = RunLog(_store(rehearsal).objects).run("failing")
+    assert record is not None
+    assert (record.status, [entry.name for entry in record.policies]) == ("failed", ["base"])
+
+
+def test_nothing_kept_skips_sft_and_the_policy_stays(rehearsal):
+    config = rehearsal.config.model_copy(
+        update={
+            "iterations": 0,
+            "filter": rehearsal.config.filter.model_copy(update={"min_tool_calls": 99}),
+        }
+    )
+    document = run_evolution(config, "picky")
+    base, cold = document["iterations"]
+    assert cold["policy"] == base["policy"]
+    assert cold["promoted"] is False
+    assert _stages(rehearsal, "picky")[0, "sft", ""].status == "skipped"

@@ -1,0 +1,139 @@
+"""The one stage wrapper: reuse, redo, records, and failures that leave nothing behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.errors import StageError
+from agents.trajectory import Question
+from tasks.artifacts import ArtifactStore
+from tasks.config import StageContext
+from tasks.rows import question_row
+from tasks.runs import RunLog
+from tasks.stage import StageWork, run_stage, skip_stage
+
+
+class Counted:
+    """A stage that writes one table and counts how often it is computed."""
+
+    def __init__(self, store: ArtifactStore, text: str = "a") -> None:
+        self.store = store
+        self.text = text
+        self.count = 0
+
+    def compute(self, key: str) -> None:
+        self.count += 1
+        row = question_row(Question("q", f"{self.text}{self.count}", ("x",)))
+        self.store.write_table(
+            "questions", [row], stage_key=key, name="questions", metadata={"metrics": {"n": 3}}
+        )
+
+    def work(self, **changes: Any) -> StageWork:
+        fields: dict[str, Any] = {
+            "stage": "construct",
+            "config": {"text": self.text},
+            "inputs": ["input"],
+            "outputs": ("questions",),
+            "seed": 0,
+            "compute": self.compute,
+        }
+        return StageWork(**{**fields, **changes})
+
+
+@pytest.fixture
+def store(tmp_path) -> ArtifactStore:
+    return ArtifactStore.open(tmp_path / "store")
+
+
+def test_a_stage_is_computed_once_and_reused_by_other_runs(store):
+    stage = Counted(store)
+    first = run_stage(store, StageContext(run="one"), stage.work())
+    again = run_stage(store, StageContext(run="one"), stage.work())
+    other = run_stage(store, StageContext(run="two"), stage.work())
+    assert stage.count == 1
+    assert (first.reused, again.reused, other.reused) == (False, True, True)
+    assert first.artifacts == again.artifacts == other.artifacts
+    assert first.metrics == other.metrics == {"n": 3.0}
+
+
+def test_the_record_of_a_run_keeps_the_time_its_own_computing_took(store):
+    stage = Counted(store)
+    runs = RunLog(store.objects)
+    run_stage(store, StageContext(run="one"), stage.work())
+    before = runs.stages("one")
+    run_stage(store, StageContext(run="one"), stage.work())
+    assert runs.stages("one") == before
+    assert [record.reused for record in before] == [False]
+    run_stage(store, StageContext(run="two"), stage.work())
+    assert [record.reused for record in runs.stages("two")] == [True]
+
+
+@pytest.mark.parametrize(
+    "change", [{"config": {"text": "b"}}, {"inputs": ["other"]}, {"seed": 1}, {"key_iteration": 1}]
+)
+def test_whatever_the_result_depends_on_makes_another_key(store, change):
+    stage = Counted(store)
+    run_stage(store, StageContext(run="one"), stage.work())
+    run_stage(store, StageContext(run="one"), stage.work(**change))
+    assert stage.count == 2
+
+
+def test_redo_computes_again_once_and_the_latest_attempt_is_then_reused(store):
+    stage = Counted(store)
+    first = run_stage(store, StageContext(run="one"), stage.work())
+    later = "9999-01-01T00:00:00.000+00:00"
+    redo = StageContext(run="one", redo=("construct",), fresh_since=later)
+    second = run_stage(store, redo, stage.work())
+    assert stage.count == 2
+    assert first.artifacts != second.artifacts
+    reused = run_stage(store, StageContext(run="one"), stage.work())
+    assert reused.artifacts == second.artifacts
+    other_stage = StageContext(run="one", redo=("sft",), fresh_since=later)
+    run_stage(store, other_stage, stage.work())
+    assert stage.count == 2
+
+
+def test_within_one_call_a_redone_stage_is_not_redone_again(store):
+    stage = Counted(store)
+    context = StageContext(run="one", redo=("all",), fresh_since="2000-01-01T00:00:00.000+00:00")
+    run_stage(store, context, stage.work())
+    run_stage(store, context, stage.work())
+    assert stage.count == 1
+
+
+def test_a_failed_stage_leaves_no_artifact_and_says_so(store):
+    def fail(key: str) -> None:
+        raise StageError("the reason")
+
+    stage = Counted(store)
+    with pytest.raises(StageError, match="the reason"):
+        run_stage(store, StageContext(run="one"), stage.work(compute=fail))
+    assert store.manifests() == []
+    (record,) = RunLog(store.objects).stages("one")
+    assert (record.status, record.error, record.artifacts) == ("failed", "the reason", ())
+    run_stage(store, StageContext(run="one"), stage.work())
+    assert [r.status for r in RunLog(store.objects).stages("one")] == ["done"]
+
+
+def test_ctrl_c_is_recorded_as_stopped(store):
+    def interrupt(key: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(store, StageContext(run="one"), Counted(store).work(compute=interrupt))
+    assert [record.status for record in RunLog(store.objects).stages("one")] == ["stopped"]
+
+
+def test_a_stage_that_makes_less_than_it_promised_fails(store):
+    with pytest.raises(StageError, match="without making questions"):
+        run_stage(store, StageContext(run="one"), Counted(store).work(compute=lambda key: None))
+
+
+def test_a_skipped_stage_is_recorded_with_its_reason(store):
+    outcome = skip_stage(store, StageContext(run="one", iteration=2), "sft", "nothing was kept")
+    assert outcome.artifacts == {}
+    (record,) = RunLog(store.objects).stages("one")
+    assert (record.stage, record.iteration, record.status) == ("sft", 2, "skipped")
+    assert record.error == "nothing was kept"
