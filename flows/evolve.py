@@ -19,9 +19,10 @@ from flows.iteration import Standing, iteration
 from flows.prefect_runtime import prefect_session
 from flows.report import RunReport
 from flows.stages import benchmark, cold_start, construct, filter_, sft
+from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.heavy import start_heavy, stop_heavy
-from tasks.runs import utc_now
+from tasks.runs import RunLog, utc_now
 
 
 def run_evolution(
@@ -50,13 +51,20 @@ def run_evolution(
         EvolveSearchError: A stage failed; the same call goes on from there.
     """
     context = run_context(config, name, no_reuse, redo)
-    # Both take seconds to start and wait for nothing: let them start side by side.
-    start_heavy()
+    if not _is_done(config, context.run):
+        # Both take seconds to start and wait for nothing: let them start side by side.
+        start_heavy()
     try:
         with prefect_session(verbose):
             return evolve(config, context)
     finally:
         stop_heavy()
+
+
+def _is_done(config: EvolutionConfig, run: str) -> bool:
+    """Whether the run has finished before; then it most likely computes nothing."""
+    record = RunLog(ArtifactStore.open(config.store.uri).objects).run(run)
+    return record is not None and record.status == "done"
 
 
 def run_context(

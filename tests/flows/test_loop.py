@@ -147,9 +147,9 @@ def test_an_unknown_stage_to_redo_is_named(rehearsal):
 
 def test_a_failing_stage_leaves_nothing_half_written(rehearsal):
     manifests = _store(rehearsal).manifests()
-    sft = rehearsal.config.sft.model_copy(update={"batch_size": 6})
+    sft = rehearsal.config.sft.model_copy(update={"max_tokens": 8})
     config = rehearsal.config.model_copy(update={"sft": sft})
-    with pytest.raises(StageError, match=r"sft\.batch_size 6 is no multiple"):
+    with pytest.raises(StageError, match="nothing to learn from"):
         run_evolution(config, "failing")
     assert _store(rehearsal).manifests() == manifests
     partial = _store(rehearsal).objects.root / "partial"
@@ -173,3 +173,20 @@ def test_nothing_kept_skips_sft_and_the_policy_stays(rehearsal):
     assert cold["policy"] == base["policy"]
     assert cold["promoted"] is False
     assert _stages(rehearsal, "picky")[0, "sft", ""].status == "skipped"
+
+
+@pytest.mark.slow
+def test_the_next_iteration_can_read_the_rollouts_made_inside_rl(rehearsal):
+    config = rehearsal.config.model_copy(
+        update={
+            "iterations": 2,
+            "rollout": rehearsal.config.rollout.model_copy(update={"source": "rl"}),
+        }
+    )
+    document = run_evolution(config, "explorer")
+    assert document["iterations"][:3] == rehearsal.document["iterations"]
+    stages = _stages(rehearsal, "explorer")
+    assert (2, "rollout", "") not in stages
+    rl = rehearsal.config.rl
+    num_recorded = rl.num_steps * rl.prompts_per_step * rl.num_generations
+    assert stages[2, "filter", ""].metrics["num_trajectories"] == num_recorded

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: named flow runs, tables, a chart; and a server that ends with it."""
+"""What a run leaves in Prefect: named flow runs, tables and a chart; and a server that ends."""
 
 from __future__ import annotations
 
