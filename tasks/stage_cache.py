@@ -27,7 +27,7 @@ _LIBRARIES = ("agents", "evaluation", "training")
 _NUMBERS = ("torch", "transformers", "trl")
 
 _CODE_OF: Mapping[str, tuple[str, ...]] = {
-    "construct": _QUESTIONS,
+    "construct": _LIBRARIES,
     "cold_start": (*_AGENTS, "training/construction"),
     "rollout": _AGENTS,
     "filter": _LIBRARIES,
