@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agents.errors import UsageError
@@ -17,7 +19,7 @@ def _questions(split: str, count: int) -> list[Question]:
     return [Question(f"{split}-{n:03d}", "?", ("x",), split=split) for n in range(count)]
 
 
-QUESTIONS = [*_questions("train", 40), *_questions("gate", 5), *_questions("more_hops", 4)]
+QUESTIONS = [*_questions("train", 60), *_questions("gate", 5), *_questions("more_hops", 4)]
 
 
 def _ids(questions: list[Question]) -> list[str]:
@@ -29,7 +31,7 @@ def test_parts_of_iterations_are_disjoint_and_leave_out_the_cold_start():
     cold = {"train-001", "train-002"}
     parts = [_ids(part_of(QUESTIONS, config, iteration, cold)) for iteration in (1, 2, 3)]
     seen = [question_id for part in parts for question_id in part]
-    assert len(seen) == len(set(seen)) == 24
+    assert len(seen) == len(set(seen)) == 42
     assert not cold & set(seen)
     assert all(question_id.startswith("train-") for question_id in seen)
 
@@ -47,7 +49,9 @@ def test_another_seed_gives_other_parts():
 
 def test_parts_begin_anew_when_all_questions_are_used():
     config = load_profile("laptop", SIZES)
-    assert part_of(QUESTIONS, config, 6, ()) == part_of(QUESTIONS, config, 1, ())
+    size = len(part_of(QUESTIONS, config, 1, ()))
+    again = 1 + 60 // math.gcd(60, size)
+    assert part_of(QUESTIONS, config, again, ()) == part_of(QUESTIONS, config, 1, ())
 
 
 def test_a_rehearsal_works_on_the_cold_starts_own_questions():
@@ -62,7 +66,7 @@ def test_a_cold_start_that_leaves_no_question_is_named():
         part_of(QUESTIONS, config, 1, {q.question_id for q in QUESTIONS})
 
 
-def test_rl_prefers_mixed_groups_then_unknown_then_wrong_then_right():
+def test_rl_prefers_unseen_questions_then_mixed_groups_then_wrong_then_right():
     part = _questions("train", 5)
     rewards = {
         "train-000": [1.0, 1.0],
@@ -72,9 +76,9 @@ def test_rl_prefers_mixed_groups_then_unknown_then_wrong_then_right():
     }
     config = RlConfig(num_steps=1, prompts_per_step=5)
     assert _ids(rl_questions(part, rewards, config)) == [
+        "train-002",
         "train-003",
         "train-004",
-        "train-002",
         "train-001",
         "train-000",
     ]
@@ -86,10 +90,16 @@ def test_rl_takes_as_many_as_it_asks_and_all_there_are_where_these_are_fewer():
     assert len(rl_questions(part, {}, RlConfig(num_steps=9, prompts_per_step=3))) == 5
 
 
-def test_rl_on_all_prompts_keeps_the_order():
+def test_rl_on_all_prompts_asks_unseen_questions_first_and_keeps_the_order():
     part = _questions("train", 4)
     config = RlConfig(num_steps=1, prompts_per_step=4, prompts="all")
-    assert rl_questions(part, {"train-003": [0.0, 1.0]}, config) == part
+    rewards = {"train-003": [0.0, 1.0], "train-001": [1.0, 1.0]}
+    assert _ids(rl_questions(part, rewards, config)) == [
+        "train-000",
+        "train-002",
+        "train-001",
+        "train-003",
+    ]
 
 
 def test_gate_and_benchmarks_never_share_a_question_with_training():
