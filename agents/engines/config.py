@@ -34,14 +34,23 @@ class EngineConfig(Config):
     """Same ids and logprobs bit for bit, whatever the order and concurrency of sessions: float32
     and constant shapes, at some cost in speed. Holds on one machine with one thread count."""
 
+    num_replicas: int = Field(default=1, ge=1)
+    """Engines that share the sessions, each with its own copy of the weights and an equal part of
+    `batch_size`. On a CPU, one a core with `threads = 1` is fastest for small models."""
+
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of the engine; None leaves torch's choice."""
+    """CPU threads of each engine; None leaves torch's choice."""
 
     @model_validator(mode="after")
-    def _deterministic_is_float32(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.deterministic and self.dtype == "bfloat16":
             raise ValueError(
                 "deterministic needs dtype float32 (or auto), got bfloat16: its results vary "
                 "with the batch; set dtype to auto or switch deterministic off"
+            )
+        if self.num_replicas > self.batch_size:
+            raise ValueError(
+                f"num_replicas is {self.num_replicas}, but batch_size {self.batch_size} leaves "
+                "some of them no session; lower num_replicas or raise batch_size"
             )
         return self

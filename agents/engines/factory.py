@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from agents.engines.config import EngineConfig
 
 if TYPE_CHECKING:
+    from agents.engines.replicas import ReplicatedEngine
     from agents.engines.transformers import TransformersEngine
 
 
 def make_engine(
     model_dir: Path, config: EngineConfig, max_context_tokens: int
-) -> TransformersEngine:
+) -> TransformersEngine | ReplicatedEngine:
     """Loads a model and starts an engine on it; torch is imported here and not before.
 
     Args:
@@ -26,4 +27,20 @@ def make_engine(
     """
     from agents.engines.transformers import TransformersEngine
 
-    return TransformersEngine(model_dir, config, max_context_tokens)
+    if config.num_replicas == 1:
+        return TransformersEngine(model_dir, config, max_context_tokens)
+
+    from agents.engines.replicas import ReplicatedEngine
+
+    part = config.model_copy(
+        update={"num_replicas": 1, "batch_size": -(-config.batch_size // config.num_replicas)}
+    )
+    engines: list[TransformersEngine] = []
+    try:
+        for _ in range(config.num_replicas):
+            engines.append(TransformersEngine(model_dir, part, max_context_tokens))
+    except BaseException:
+        for engine in engines:
+            engine.close()
+        raise
+    return ReplicatedEngine(engines)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.chat_format import Tokenizer
 from agents.engines.factory import make_engine
+from agents.engines.replicas import ReplicatedEngine
 from agents.engines.transformers import TransformersEngine
 from agents.runner import RolloutJob, run_rollouts
 from agents.tools.base import Tool
@@ -35,7 +36,7 @@ class Sampler:
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: TransformersEngine | ReplicatedEngine,
         tokenizer: Tokenizer,
         tools: dict[str, Tool],
         config: StageConfig,
