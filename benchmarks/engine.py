@@ -9,7 +9,7 @@ same minutes, generation at full batch and prefill, give the bound
 
 which rollouts may exceed by a quarter at most.
 
-    python benchmarks/engine.py --model FOLDER [--sessions 64] [--turns 3] [--json]
+    python benchmarks/engine.py --model FOLDER [--sessions 64] [--turns 3] [--replicas 2] [--json]
 
 On a machine that is busy with other work, `--clock cpu --threads 1` compares CPU time instead.
 """
@@ -28,9 +28,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from agents.engines.base import SamplingParams
+from agents.engines.base import Engine, SamplingParams
 from agents.engines.config import EngineConfig
-from agents.engines.transformers import TransformersEngine
+from agents.engines.factory import make_engine
 
 CONTEXT_TOKENS = 1280
 DAY_GENERATION, DAY_PREFILL = 237.0, 2608.0
@@ -80,7 +80,7 @@ def make_workload(args: argparse.Namespace, vocab_size: int) -> Workload:
     )
 
 
-async def run_engine(engine: TransformersEngine, work: Workload, temperature: float) -> None:
+async def run_engine(engine: Engine, work: Workload, temperature: float) -> None:
     async def converse(number: int) -> None:
         session = f"session-{number}"
         ids = list(work.prompts[number])
@@ -154,7 +154,10 @@ def main() -> None:
     parser.add_argument("--rate-tokens", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
-    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--threads", type=int, default=None, help="of everything that is measured")
+    parser.add_argument(
+        "--replicas", type=int, default=1, help="engines of one thread each, as profile laptop has"
+    )
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -162,8 +165,9 @@ def main() -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
 
-    config = EngineConfig(batch_size=args.batch_size, threads=args.threads)
-    engine = TransformersEngine(args.model, config, CONTEXT_TOKENS)
+    threads = 1 if args.replicas > 1 else args.threads
+    config = EngineConfig(batch_size=args.batch_size, num_replicas=args.replicas, threads=threads)
+    engine = make_engine(args.model, config, CONTEXT_TOKENS)
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=engine.dtype)
     work = make_workload(args, model.config.vocab_size)
 
@@ -181,8 +185,10 @@ def main() -> None:
         "plain_generation_tokens_per_s": generation,
         "plain_prefill_tokens_per_s": prefill,
         "engine_s": engine_s,
-        "engine_generation_tokens_per_wall_s": stats.sampled_tokens / stats.decode_s,
-        "engine_prefill_tokens_per_wall_s": stats.prefilled_tokens / stats.prefill_s,
+        "engine_generation_tokens_per_wall_s": stats.sampled_tokens
+        / (stats.decode_s / args.replicas),
+        "engine_prefill_tokens_per_wall_s": stats.prefilled_tokens
+        / (stats.prefill_s / args.replicas),
         "engine_reused_tokens": stats.reused_tokens,
         "bound_s": bound,
         "engine_over_bound": engine_s / bound,

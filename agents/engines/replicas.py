@@ -15,6 +15,7 @@ from agents.engines.base import Generation, SamplingParams
 from agents.engines.batcher import EngineStats
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from agents.engines.transformers import TransformersEngine
@@ -44,6 +45,11 @@ class ReplicatedEngine:
     def max_context_tokens(self) -> int:
         """Most tokens, prompt and generation together, that one session may hold."""
         return self._engines[0].max_context_tokens
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of weights, keys and values."""
+        return self._engines[0].dtype
 
     @property
     def stats(self) -> EngineStats:

@@ -113,7 +113,7 @@ def search_for(
         tools = make_tools(web, config.agents, site_url)
         with progress("loading the policy", 1, "model"):
             tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
-            one = config.engine.model_copy(update={"batch_size": 1})
+            one = config.engine.model_copy(update={"batch_size": 1, "num_replicas": 1})
             engine = make_engine(chosen.folder, one, config.agents.max_context_tokens)
         stack.callback(engine.close)
         (trajectory,) = asyncio.run(
