@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 
 from agents.errors import UsageError
 from agents.randomness import derive_seed
@@ -82,10 +83,20 @@ def held_out_questions(questions: Sequence[Question], config: BenchmarkConfig) -
 
 
 def gate_questions(questions: Sequence[Question], config: GateConfig) -> list[Question]:
-    """The questions that decide about promotion."""
-    return [question for question in questions if question.split == GATE_SPLIT][
-        : config.num_questions
-    ]
+    """The questions that decide about promotion: of all families alike, whatever their order.
+
+    Stored questions come sorted by id and so by family; the first of them alone would let a
+    policy pass that forgot all other families.
+    """
+    families: dict[str, list[Question]] = defaultdict(list)
+    for question in sorted(
+        (question for question in questions if question.split == GATE_SPLIT),
+        key=lambda question: (derive_seed(question.question_id), question.question_id),
+    ):
+        families[question.family].append(question)
+    in_turn = zip_longest(*(families[family] for family in sorted(families)))
+    mixed = [question for turn in in_turn for question in turn if question is not None]
+    return mixed[: config.num_questions]
 
 
 def num_rl_questions(config: RlConfig) -> int:

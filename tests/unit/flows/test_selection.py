@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 
@@ -104,8 +105,22 @@ def test_rl_on_all_prompts_asks_unseen_questions_first_and_keeps_the_order():
 
 def test_gate_and_benchmarks_never_share_a_question_with_training():
     config = load_profile("laptop", {"gate.num_questions": 3})
-    assert _ids(gate_questions(QUESTIONS, config.gate)) == ["gate-000", "gate-001", "gate-002"]
+    chosen = gate_questions(QUESTIONS, config.gate)
+    assert len(chosen) == 3
+    assert {question.split for question in chosen} == {"gate"}
     assert {q.split for q in held_out_questions(QUESTIONS, config.benchmark)} == {"more_hops"}
+
+
+def test_the_gate_asks_all_families_alike_whatever_the_order_of_questions():
+    questions = [
+        Question(f"{family}-{n:02d}", "?", ("x",), family=family, split="gate")
+        for family, count in (("a", 20), ("b", 20), ("c", 2))
+        for n in range(count)
+    ]
+    config = load_profile("laptop", {"gate.num_questions": 8}).gate
+    chosen = gate_questions(questions, config)
+    assert Counter(question.family for question in chosen) == {"a": 3, "b": 3, "c": 2}
+    assert gate_questions(questions[::-1], config) == chosen
 
 
 def test_an_unknown_benchmark_is_named():
