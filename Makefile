@@ -24,7 +24,7 @@ FAST_TESTS := not gpu and not live and not slow and not faults
 ALL_TESTS := not gpu and not live
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all install lint format pages chromium clean choose-torch
+.PHONY: help inputs run test test-all install lint format pages chromium clean choose-torch
 
 help: ## Lists the targets
 	@echo "EvolveSearch: web-search agents that improve themselves"
@@ -35,14 +35,13 @@ help: ## Lists the targets
 	@echo "  make run PROFILE=smoke ARGS='--name try'   another profile, more options"
 	@echo "  make install TORCH=gpu                     the GPU build of torch"
 
-run: $(INSTALLED) ## Installs, fetches the inputs and runs profile laptop (PROFILE=, ARGS=)
-	$(BIN)/evolvesearch assets
+run: inputs ## Installs, fetches the inputs and runs profile laptop (PROFILE=, ARGS=)
 	$(BIN)/evolvesearch run --profile $(PROFILE) $(ARGS)
 
-test: lint chromium ## Lint, types, import contracts and all tests but gpu, live, slow, faults
+test: lint chromium inputs ## Lint, types, import contracts and all tests but gpu, live, slow, faults
 	$(BIN)/pytest -m "$(FAST_TESTS)" $(ARGS)
 
-test-all: lint chromium ## The same with the slow tests and the fault tests
+test-all: lint chromium inputs ## The same with the slow tests and the fault tests
 	$(BIN)/pytest -m "$(ALL_TESTS)" $(ARGS)
 
 install: $(INSTALLED) ## .venv with everything that tests and runs need (TORCH=cpu or gpu)
@@ -61,6 +60,9 @@ format: $(INSTALLED) ## Formats and mends what ruff can mend
 pages: $(INSTALLED) ## Writes the generated pages of docs/ anew
 	$(BIN)/python -m tasks.schema_page > docs/schema.md
 	$(BIN)/python -m deployments.configuration_page > docs/configuration.md
+
+inputs: $(INSTALLED) ## Fetches the model, facts and pages that runs and tests use
+	$(BIN)/evolvesearch assets
 
 chromium: $(INSTALLED) ## Installs Chromium for the browser tests where there is none
 	@.ci/chromium
