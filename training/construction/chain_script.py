@@ -30,7 +30,9 @@ _WORDS = {
 """What is asked for, where the relation's own name does not say it."""
 
 # Short on purpose: on a CPU every sampled token costs as much as ten that are read.
-_FIRST = ("I need the {goal}.", "First find the {goal}.", "Look up the {goal}.")
+# The first thought names the whole way: later ones only go on to its next place, which a small model
+# learns from few examples, three hops included.
+_FIRST = ("I need the {plan}.", "Find the {plan}.", "Look up the {plan}.")
 _NEXT = (
     "The {found} is {value}. Now its {goal}.",
     "The {found} is {value}. Next, the {goal}.",
@@ -116,10 +118,16 @@ class ChainScript:
         hop, before = self._question.chain[self._hop], self._question.chain[self._hop - 1]
         name, goal = name_of(hop.subject), _words(hop)
         wordings = [
-            wording.format(goal=goal, name=name, found=_words(before), value=before.value)
+            wording.format(
+                goal=goal, name=name, found=_words(before), value=before.value, plan=self._plan()
+            )
             for wording in wordings
         ]
         return self._call(wordings, "search", query=[f"{name} {goal}"])
+
+    def _plan(self) -> str:
+        """What is to be found, in order: `country, then its capital`."""
+        return ", then its ".join(_words(hop) for hop in self._question.chain)
 
     def _call(self, wordings: Sequence[str], tool: str, **arguments: str | list[str]) -> str:
         call = json.dumps({"name": tool, "arguments": arguments}, ensure_ascii=False)
