@@ -30,8 +30,8 @@ _WORDS = {
 """What is asked for, where the relation's own name does not say it."""
 
 # Short on purpose: on a CPU every sampled token costs as much as ten that are read.
-# The first thought names the whole way: later ones only go on to its next place, which a small model
-# learns from few examples, three hops included.
+# The first thought names the whole way, later ones only its next place: a small model
+# learns that from few examples, three hops included.
 _FIRST = ("I need the {plan}.", "Find the {plan}.", "Look up the {plan}.")
 _NEXT = (
     "The {found} is {value}. Now its {goal}.",
