@@ -21,6 +21,8 @@ from agents.progress import set_progress
 
 _WORTH_A_LINE_S = 2.0
 """A bar that was open for less leaves no line behind."""
+UNBOUNDED = 100_000
+"""Width where there is no terminal."""
 _PLAIN_EVERY_S = 15.0
 """Seconds between two lines of one bar where there is no terminal to redraw."""
 
@@ -168,6 +170,15 @@ class ConsoleProgress:
             )
             self._live.start()
         return self._live
+
+
+def screen() -> Console:
+    """Standard output for people: as wide as the terminal, and unbounded where it is none.
+
+    A pipe or a file has no width that a table would have to be squeezed into.
+    """
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Console(highlight=False, markup=False, width=width)
 
 
 @contextmanager

@@ -116,6 +116,10 @@ def execute(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except EvolveSearchError as error:
         return _fail(str(error), error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # No word was given where a command was expected: the help is the message.
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "evolvesearch"
         message = error.format_message().rstrip(".")

@@ -51,6 +51,20 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["run", "--set", "iterations"], ["KEY=VALUE"]),
         (["sql", "select 1", "--store", "/nonexistent/store"], ["no store", "/nonexistent/store"]),
         (["sql", "select 1", "--csv", "--json"], ["--csv", "--json"]),
+        (["run", "--profile", ""], ["unknown profile ''", "smoke"]),
+        (["run", "--profile", "none.toml"], ["none.toml", "No such file"]),
+        (["run", "--store", ""], ["got an empty name"]),
+        (["run", "--store", "s3://bucket/x"], ["s3://", "file://"]),
+        (["run", "--name", "../up"], ["run name '../up'", "expected letters"]),
+        (["run", "--name", ""], ["run name ''"]),
+        (["run", "--redo", "rolout"], ["unknown stage 'rolout'", "rollout"]),
+        (["run", "--set", "sft.learning_rate=inf"], ["sft.learning_rate", "finite"]),
+        (["run", "--set", "rollout=1"], ["'rollout'", "a section of keys"]),
+        (["run", "--set", "web.corpus=pages.jsonl"], ["web.corpus", "expected a list"]),
+        (["ask", " "], ["empty question"]),
+        (["ask", "x", "--policy", "none", "--store", "/nonexistent"], ["policy none", "no such"]),
+        (["web", "serve", "--set", 'web.corpus=["/none.jsonl"]'], ["/none.jsonl", "web.corpus"]),
+        (["web", "serve", "--port", "70000"], ["70000"]),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(
@@ -63,6 +77,17 @@ def test_bad_usage_is_one_line_and_exit_code_2(
     assert captured.err.count("\n") == 1
     for word in words:
         assert word in captured.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["web"]])
+def test_a_missing_command_is_answered_with_the_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Usage: evolvesearch")
+    assert "\nCommands:" in captured.err or "\nThe loop:" in captured.err
 
 
 @pytest.mark.parametrize(
