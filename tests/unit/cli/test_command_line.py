@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -97,6 +98,11 @@ def test_a_missing_command_is_answered_with_the_help(
         (StoreError("the disk\nis full"), 1, "error: the disk is full"),
         (StoppedError("the gate closed"), 3, "error: the gate closed"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on from here"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/tmp/x"),
+            1,
+            "error: No space left on device (/tmp/x); free some space and give the same command",
+        ),
         (ZeroDivisionError("by zero"), 1, "error: unexpected ZeroDivisionError: by zero"),
     ],
 )
