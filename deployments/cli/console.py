@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -201,8 +202,22 @@ def output(as_json: bool) -> Iterator[Callable[[Any], None]]:
         set_progress(before)
         sink.close()
     for document in documents:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str)
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    """Puts None in place of NaN and infinities, which JSON has no words for."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
 
 
 def _ignore(document: Any) -> None:

@@ -63,7 +63,12 @@ def assets(list_only: bool, as_json: bool) -> None:
 
 @click.group()
 def web() -> None:
-    """Look into the offline web that agents search."""
+    """Look into the offline web that agents search.
+
+    \b
+    Examples:
+      evolvesearch web serve
+    """
 
 
 @web.command(short_help="Serve it as HTML, to browse it as the agents do.")

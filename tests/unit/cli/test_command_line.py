@@ -12,7 +12,7 @@ import pytest
 
 from agents.errors import ConfigError, StoppedError, StoreError
 from deployments.cli import main
-from deployments.cli.main import _COMMANDS, cli, execute
+from deployments.cli.main import _COMMANDS, execute
 
 
 def test_help_imports_nothing_that_takes_time() -> None:
@@ -36,9 +36,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert execute([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"Usage: evolvesearch {name}" in text
-    command = cli.get_command(click.Context(cli), name)
     # Each example stands on a line of its own.
-    assert isinstance(command, click.Group) or f"\n    evolvesearch {name}" in text
+    assert f"\n    evolvesearch {name}" in text
 
 
 @pytest.mark.parametrize(

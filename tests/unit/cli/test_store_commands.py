@@ -80,6 +80,14 @@ def test_sql_writes_csv_and_tables(
     assert table.endswith("1 row\n")
 
 
+def test_json_stays_json_where_a_number_is_none(
+    finished_run: RunRecord, store_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query = "select 'nan'::double as n, ['inf'::double, 1.0] as l, 1.5::decimal(3, 1) as d"
+    (row,) = json.loads(answer_of(capfd, "sql", query, "--store", str(store_path), "--json"))
+    assert row == {"n": None, "l": [None, 1.0], "d": "1.5"}
+
+
 def test_bad_sql_is_one_line_and_exit_code_2(
     finished_run: RunRecord, store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
