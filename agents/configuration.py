@@ -10,6 +10,9 @@ class Config(BaseModel):
 
     A field's docstring states its unit, its effect and what None or 0 mean, once; Prefect's
     form shows it. Defaults live here only; profiles hold overrides.
+    No number may be infinite: one that fits its bounds would still end in NaN hours later.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )

@@ -77,14 +77,18 @@ def run_context(
     """The context of a run or of one stage alone.
 
     Raises:
-        UsageError: A stage to compute again is unknown.
+        UsageError: A stage to compute again is unknown, or the name cannot name a run.
     """
     known = {stage.replace("-", "_") for stage in redo}
     unknown = sorted(known - set(STAGES))
     if unknown:
         raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    if name is not None and not RunLog.is_name(name):
+        raise UsageError(
+            f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 80"
+        )
     return StageContext(
-        run=name or config.default_run_name,
+        run=config.default_run_name if name is None else name,
         iteration=iteration,
         redo=("all",) if no_reuse else tuple(sorted(known)),
         fresh_since=utc_now(),

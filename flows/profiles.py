@@ -14,6 +14,15 @@ from pydantic import BaseModel, ValidationError
 from agents.errors import ConfigError
 from flows.config import EvolutionConfig
 
+# What pydantic would say of these speaks of Python's types, not of what is to be written.
+_EXPECTED = {
+    "model_type": "expected a section of keys, not a single value",
+    "tuple_type": 'expected a list, such as ["one", "two"]',
+    "dict_type": 'expected a table, such as { name = "value" }',
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+}
+
 
 def profile_names() -> list[str]:
     """Names of the profiles that come with the package."""
@@ -79,7 +88,8 @@ def _read_profile(name_or_path: str) -> tuple[str, dict[str, Any]]:
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read profile {name_or_path}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot read profile {name_or_path}: {reason}") from error
     else:
         known = profile_names()
         raise ConfigError(
@@ -156,4 +166,5 @@ def _explain(error: ValidationError, known: Sequence[str]) -> str:
     key = _key_of(details["loc"], known)
     if isinstance(details["input"], dict | BaseModel) and details["type"] == "value_error":
         return f"config section {key!r}: {message}" if key else f"config: {message}"
-    return f"config key {key!r}: got {details['input']!r}; {message[0].lower()}{message[1:]}"
+    expected = _EXPECTED.get(details["type"]) or f"{message[0].lower()}{message[1:]}"
+    return f"config key {key!r}: got {details['input']!r}; {expected}"

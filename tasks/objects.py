@@ -43,6 +43,8 @@ class ObjectStore:
             StoreError: The folder cannot be made.
         """
         text = str(uri)
+        if not text.strip():
+            raise UsageError("store: expected a local folder or a file:// URI, got an empty name")
         parsed = urlparse(text)
         if parsed.scheme == "file":
             path = Path(unquote(parsed.path))

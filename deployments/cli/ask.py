@@ -11,15 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
-from agents.trajectory import Question, Trajectory, Turn
-from deployments.cli.console import duration, output
+from agents.errors import UsageError
+from agents.trajectory import Question, StopReason, Trajectory, Turn
+from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, shared_options
 from deployments.cli.policy import ChosenPolicy, choose_policy
+from deployments.cli.rows import printable
 
 if TYPE_CHECKING:
     from agents.web.local import LocalWeb
+
+
+_WHY_NONE = {
+    StopReason.NO_ANSWER: "it was asked for one before its budget ended, and gave none",
+    StopReason.MALFORMED: "the policy's turn did not follow the protocol",
+    StopReason.CONTEXT_FULL: "the context is full; agents.max_context_tokens sets its size",
+    StopReason.DEADLINE: "its time was over; agents.deadline_s sets it",
+    StopReason.TOOL_ERROR: "a tool failed",
+    StopReason.ENGINE_ERROR: "the engine failed",
+}
+"""What a person is told where there is no answer."""
 
 
 @click.command()
@@ -41,15 +55,17 @@ def ask(settings: Settings, question: str, policy: str | None) -> int:
       evolvesearch ask "What is the symbol of gold?" --policy laptop-1a2b3c4d/base
       evolvesearch ask "Which country is Nairobi in?" --json
     """
+    if not question.strip():
+        raise UsageError("ask: got an empty question; expected one, in quotes")
     started = time.monotonic()
-    console = Console(highlight=False)
+    console = screen()
     with output(settings.json) as answer:
         chosen = choose_policy(settings, policy)
         if chosen.hint:
             click.echo(f"note: {chosen.hint}", err=True)
         show = _ignore_turn if settings.json else _live_view(console)
         if not settings.json:
-            console.print(f"[bold]{escape(question)}[/bold]")
+            console.print(question, style="bold")
         from agents.web.local import open_web
 
         web = open_web(chosen.config.web)
@@ -135,19 +151,29 @@ def _ignore_turn(turn: Turn) -> None:
 
 def _live_view(console: Console) -> Callable[[Turn], None]:
     def show(turn: Turn) -> None:
+        console.print()
         if turn.thought:
-            console.print(f"\n[dim]think[/dim]   {escape(turn.thought)}")
+            _say(console, "think", turn.thought, style="dim")
         if turn.action in ("search", "visit"):
-            console.print(f"[cyan]{turn.action:7}[/cyan] {escape(_asked_for(turn))}")
+            _say(console, turn.action, _asked_for(turn), style="cyan")
         elif turn.action == "malformed":
-            console.print(f"[red]malformed[/red] {escape(turn.text)}")
+            _say(console, "malformed", turn.text, style="red")
+        # What a call was told of its own mistake is its error and its observation alike.
+        if turn.error and turn.error not in turn.observation:
+            _say(console, "error", turn.error, style="red")
         if turn.observation:
-            indented = "\n".join(f"        {line}" for line in turn.observation.splitlines())
-            console.print(f"[dim]{escape(indented)}[/dim]")
-        if turn.error:
-            console.print(f"[red]error[/red]   {escape(turn.error)}")
+            _say(console, "", turn.observation, text_style="dim")
 
     return show
+
+
+def _say(console: Console, label: str, text: str, *, style: str = "", text_style: str = "") -> None:
+    """Prints a label and, beside it, a text whose further lines stay indented."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(min_width=7, no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(Text(label, style), Text(printable(text), text_style))
+    console.print(line)
 
 
 def _asked_for(turn: Turn) -> str:
@@ -182,14 +208,16 @@ def _show_end(
     chosen: ChosenPolicy,
     wall_s: float,
 ) -> None:
+    console.print()
     if trajectory.answer is None:
-        console.print(f"\n[bold red]No answer[/bold red] ({trajectory.stop_reason.value})")
+        reason = f"none: {_WHY_NONE.get(trajectory.stop_reason, trajectory.stop_reason.value)}"
+        _say(console, "answer", reason, style="bold red")
+        if trajectory.error:
+            _say(console, "error", trajectory.error, style="red")
     else:
-        console.print(
-            f"\n[bold green]answer[/bold green]  [bold]{escape(trajectory.answer)}[/bold]"
-        )
-    for index, source in enumerate(sources):
-        label = "sources" if index == 0 else ""
-        console.print(f"{label:7} {escape(source['title'])}  [dim]{escape(source['url'])}[/dim]")
-    name = f"{chosen.label}, {trajectory.num_tool_calls} calls, {duration(wall_s)}"
-    console.print(f"[dim]policy  {escape(name)}[/dim]")
+        _say(console, "answer", trajectory.answer, style="bold green", text_style="bold")
+    listed = "\n".join(f"{source['title']}  {source['url']}" for source in sources)
+    if sources:
+        _say(console, "sources", listed)
+    calls = "1 call" if trajectory.num_tool_calls == 1 else f"{trajectory.num_tool_calls} calls"
+    _say(console, "policy", f"{chosen.label}, {calls}, {duration(wall_s)}", text_style="dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -21,6 +22,8 @@ from agents.progress import set_progress
 
 _WORTH_A_LINE_S = 2.0
 """A bar that was open for less leaves no line behind."""
+UNBOUNDED = 100_000
+"""Width where there is no terminal."""
 _PLAIN_EVERY_S = 15.0
 """Seconds between two lines of one bar where there is no terminal to redraw."""
 
@@ -170,6 +173,15 @@ class ConsoleProgress:
         return self._live
 
 
+def screen() -> Console:
+    """Standard output for people: as wide as the terminal, and unbounded where it is none.
+
+    A pipe or a file has no width that a table would have to be squeezed into.
+    """
+    width = None if sys.stdout.isatty() else UNBOUNDED
+    return Console(highlight=False, markup=False, width=width)
+
+
 @contextmanager
 def output(as_json: bool) -> Iterator[Callable[[Any], None]]:
     """Shows progress for the duration of a block, and lets it answer with one JSON document.
@@ -190,8 +202,22 @@ def output(as_json: bool) -> Iterator[Callable[[Any], None]]:
         set_progress(before)
         sink.close()
     for document in documents:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str)
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    """Puts None in place of NaN and infinities, which JSON has no words for."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
 
 
 def _ignore(document: Any) -> None:

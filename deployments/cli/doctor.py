@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.text import Text
 
-from deployments.cli.console import output
+from deployments.cli.console import output, screen
 from deployments.cli.options import Settings, shared_options
 from deployments.cli.tables import plain_table
 
@@ -36,10 +35,11 @@ def doctor(settings: Settings) -> int:
         answer({"ok": healthy, "checks": [asdict(check) for check in checks]})
     if not settings.json:
         table = plain_table()
-        for heading in ("check", "", "found", "what to do"):
-            table.add_column(heading)
+        for heading in ("check", "", "found"):
+            table.add_column(heading, overflow="fold")
         for check in checks:
             status = Text(check.status, style=_STYLES[check.status])
-            table.add_row(check.name, status, check.found, check.hint)
-        Console(highlight=False, markup=False).print(table)
+            found = f"{check.found}\n→ {check.hint}" if check.hint else check.found
+            table.add_row(check.name, status, found)
+        screen().print(table)
     return 0 if healthy else 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
-from deployments.cli.console import output
+from deployments.cli.console import output, screen
 from deployments.cli.options import Settings, config_options
 from deployments.cli.tables import plain_table
 
@@ -49,20 +48,30 @@ def assets(list_only: bool, as_json: bool) -> None:
     if as_json:
         return
     table = plain_table(f"Inputs in {cache_dir()}")
-    for heading in ("package", "version", "licence", "purpose", "fetched"):
-        table.add_column(heading)
+    console = screen()
+    table.add_column("package", no_wrap=True)
+    table.add_column("fetched", no_wrap=True)
+    # On a narrow terminal the licence gives way: the purpose has the longer words.
+    table.add_column("licence", max_width=14 if console.width < 110 else None)
+    table.add_column("purpose")
     for asset in ASSETS:
         fetched = "yes" if is_fetched(asset.name) else "no"
-        table.add_row(asset.package, asset.version, asset.licence, asset.purpose, fetched)
-    Console(highlight=False, markup=False).print(table)
+        package = f"{asset.package} {asset.version}"
+        table.add_row(package, fetched, asset.licence, asset.purpose)
+    console.print(table)
 
 
 @click.group()
 def web() -> None:
-    """Look into the offline web that agents search."""
+    """Look into the offline web that agents search.
+
+    \b
+    Examples:
+      evolvesearch web serve
+    """
 
 
-@web.command()
+@web.command(short_help="Serve it as HTML, to browse it as the agents do.")
 @config_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

@@ -8,6 +8,7 @@ document, `options.py` holds the options that commands share, `tables.py` draws 
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import sys
 import traceback
@@ -116,6 +117,10 @@ def execute(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except EvolveSearchError as error:
         return _fail(str(error), error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # No word was given where a command was expected: the help is the message.
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "evolvesearch"
         message = error.format_message().rstrip(".")
@@ -124,6 +129,12 @@ def execute(arguments: Sequence[str]) -> int:
         return _fail(error.format_message(), error.exit_code, debug)
     except (click.Abort, KeyboardInterrupt):
         return _fail("", INTERRUPTED, debug)
+    except OSError as error:
+        # What no layer below has put into words: most often a disk that is full.
+        where = f" ({error.filename})" if error.filename else ""
+        hint = "; free some space and give the same command again"
+        full = hint if error.errno == errno.ENOSPC else " (--debug shows where)"
+        return _fail(f"{error.strerror or error}{where}{full}", 1, debug)
     except Exception as error:
         kind = type(error).__name__
         return _fail(f"unexpected {kind}: {error} (--debug shows where)", 1, debug)

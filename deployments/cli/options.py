@@ -52,7 +52,8 @@ class Settings:
         overrides = list(self.overrides)
         if self.store is not None:
             overrides.append(f"store.uri={self.store}")
-        return load_profile(self.profile or profile or DEFAULT_PROFILE, overrides)
+        chosen = self.profile if self.profile is not None else profile or DEFAULT_PROFILE
+        return load_profile(chosen, overrides)
 
     def existing_store(self, uri: str) -> ArtifactStore:
         """Opens a store to read from it.

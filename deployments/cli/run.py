@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.console import Console
 
 from agents.errors import StoppedError
-from deployments.cli.console import duration, output
+from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
 
@@ -44,8 +43,8 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
 
 
 def _show(settings: Settings, document: Mapping[str, Any]) -> None:
-    console = Console(highlight=False, markup=False)
-    console.print(score_table(document["iterations"]))
+    console = screen()
+    console.print(score_table(console, document["iterations"]))
     if document.get("stopped"):
         console.print(f"Stopped early: {document['stopped']}.")
     console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n")

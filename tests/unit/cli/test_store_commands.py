@@ -46,6 +46,7 @@ def test_show_prints_the_same_for_a_person(
     finished_run: RunRecord, store_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = answer_of(capfd, "show", "first", "--store", str(store_path))
+    assert text.index("unseen_kind") < text.index("more_hops")  # as the run itself lists them
     for words in ("1 min 15 s", "reused", "wrong answer", "iteration 1", "+25.0"):
         assert words in text
 
@@ -76,7 +77,15 @@ def test_sql_writes_csv_and_tables(
     assert lines[-1] == "sft,0,1.5"
     table = answer_of(capfd, "sql", "select '[red]' as mark", "--store", str(store_path))
     assert "[red]" in table
-    assert "1 rows" in table
+    assert table.endswith("1 row\n")
+
+
+def test_json_stays_json_where_a_number_is_none(
+    finished_run: RunRecord, store_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query = "select 'nan'::double as n, ['inf'::double, 1.0] as l, 1.5::decimal(3, 1) as d"
+    (row,) = json.loads(answer_of(capfd, "sql", query, "--store", str(store_path), "--json"))
+    assert row == {"n": None, "l": [None, 1.0], "d": "1.5"}
 
 
 def test_bad_sql_is_one_line_and_exit_code_2(

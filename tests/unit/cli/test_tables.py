@@ -17,9 +17,10 @@ def entry(name: str, promoted: bool, **accuracies: float) -> dict[str, Any]:
     return {"name": name, "promoted": promoted, "benchmarks": benchmarks, "average": average}
 
 
-def drawn(entries: list[dict[str, Any]]) -> list[list[str]]:
+def drawn(entries: list[dict[str, Any]], width: int = 120) -> list[list[str]]:
     stream = io.StringIO()
-    Console(file=stream, width=120).print(score_table(entries))
+    console = Console(file=stream, width=width)
+    console.print(score_table(console, entries))
     return [line.split() for line in stream.getvalue().splitlines() if line.split()]
 
 
@@ -40,6 +41,14 @@ def test_the_closing_table_goes_from_base_to_last_with_average_and_gain() -> Non
 def test_a_benchmark_that_one_policy_lacks_stays_empty() -> None:
     rows = drawn([entry("base", True, a=0.5), entry("cold start", True, a=0.5, b=1.0)])
     assert ["b", "100.0"] in rows
+
+
+def test_a_long_run_fits_a_narrow_terminal_with_every_number_whole() -> None:
+    names = ["base", "cold start", *(f"iteration {n}" for n in range(1, 6))]
+    rows = drawn([entry(name, name != "iteration 4", unseen_relation=1.0) for name in names], 80)
+    assert ["unseen_relation", *["100.0"] * 7, "+0.0"] in rows
+    assert ["*", "not", "promoted"] in rows
+    assert any("4*" in row for row in rows)
 
 
 def test_next_commands_name_the_same_store() -> None:

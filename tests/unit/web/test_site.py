@@ -52,13 +52,17 @@ def test_the_front_page_and_the_search_lead_on(client):
     html = client.get("/search", params={"q": "Lyon country"}).text
     assert 'href="/wiki/Lyon_(city)"' in html
     assert "Lyon is a city in France." in html
-    assert "No page matches" in client.get("/search", params={"q": ""}).text
+    nothing = client.get("/search", params={"q": "qqzzxx"})
+    assert nothing.status_code == 200
+    assert "No page matches" in nothing.text
+    assert client.get("/search", params={"q": " "}).headers["location"] == "/"
 
 
 def test_what_does_not_exist_is_404_with_suggestions(client):
     response = client.get("/wiki/Lyon_cathedral")
     assert response.status_code == 404
     assert 'href="/wiki/Lyon' in response.text
+    assert "Perhaps one of these is meant" in response.text
     assert client.get("/etc/passwd").status_code == 404
     assert client.get("/wiki/").status_code == 404
 
