@@ -19,7 +19,7 @@ _ALLOCATOR = (
 """Settings of glibc's malloc, read once as a process starts; other C libraries ignore them.
 
 Training allocates and frees the same hundreds of megabytes each step. By default each of these
-blocks is fresh memory from the kernel, faulted in and zeroed page by page: a third of a step's
+blocks is fresh memory from the kernel, faulted in and zeroed page by page: a quarter of a step's
 time. Here freed memory stays with the process, in huge pages, for its short life.
 """
 
