@@ -87,6 +87,9 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor, None]:
         """Scores loss tokens; log-probability and entropy are 0 everywhere else.
 
+        A token's entropy is estimated by its -log p: nothing is learnt from it, and the true one
+        would take more passes over all logits.
+
         Before the loss mask is known (the reference model's pass), every completion token counts.
         """
         width = input_ids.shape[1] - logits_to_keep
@@ -117,11 +120,8 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
             engine = self._micro_batch["sampling_per_token_logps"][rows, columns]
             self._report_agreement(outputs["log_probs"].detach() - engine)
         shape = (len(input_ids), logits_to_keep)
-        logps, entropies = (
-            torch.zeros(shape, device=device).index_put((rows, columns), outputs[name])
-            for name in ("log_probs", "entropy")
-        )
-        return logps, entropies, None
+        logps = torch.zeros(shape, device=device).index_put((rows, columns), outputs["log_probs"])
+        return logps, -logps.detach(), None
 
     def _report_agreement(self, difference: torch.Tensor) -> None:
         extras = self.reporter.extras

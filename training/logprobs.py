@@ -1,12 +1,16 @@
 """Log-probabilities of the loss tokens alone, so that no other token's logits are computed.
 
 The vocabulary's projection is a fifth of a small model's arithmetic and most of its memory; only
-a third of a trajectory's tokens were sampled, and only these need it.
+a third of a trajectory's tokens were sampled, and only these need it. Their logits exist a tile at
+a time, some tokens by some of the vocabulary, small enough for a CPU's cache: forward keeps one
+number per token and tile, and backward computes each tile again (what a pass over stored logits
+costs in memory traffic is more than a matrix product costs in arithmetic).
 """
 
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +20,11 @@ from transformers import PreTrainedModel
 
 from training.packing import Layout
 
-_ROWS = 256
-"""Tokens whose logits are held in fp32 at a time."""
+_TILE_ROWS = 2048
+"""Most tokens of a tile."""
 
-_KEPT_ELEMENTS = 1 << 28
-"""Most gradient elements kept from forward to backward (0.5 GiB in bf16); else recomputed."""
+_TILE_ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 27}
+"""About how many logits are held at a time, in fp32: 16 MiB fit a CPU's cache."""
 
 
 @dataclass
@@ -29,74 +33,97 @@ class TokenScores:
 
     Attributes:
         log_probs: (M,) natural log-probabilities, fp32, differentiable.
-        entropy: (M,) entropies of the predicting distributions in nats, not differentiable.
         is_top1: (M,) whether the token was the most likely one, as 0.0 or 1.0.
     """
 
     log_probs: torch.Tensor
-    entropy: torch.Tensor
     is_top1: torch.Tensor
 
 
 class _LinearLogProbs(torch.autograd.Function):
-    """log softmax(hidden · weightᵀ / temperature) at the targets, chunk by chunk."""
+    """log softmax(hidden · weightᵀ) at the targets, tile by tile; weight stays as it is stored."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: torch.Tensor,
-        weight: torch.Tensor,
-        targets: torch.Tensor,
-        temperature: float,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        log_probs = hidden.new_empty(len(hidden), dtype=torch.float32)
-        entropy, is_top1 = torch.empty_like(log_probs), torch.empty_like(log_probs)
-        keep = hidden.requires_grad or weight.requires_grad
-        keep = keep and len(hidden) * len(weight) <= _KEPT_ELEMENTS
-        kept = hidden.new_empty(len(hidden), len(weight)) if keep else None
-        for start in range(0, len(hidden), _ROWS):
-            rows = slice(start, start + _ROWS)
-            logits = (hidden[rows] @ weight.T).float().div_(temperature)
-            target = targets[rows, None]
-            chosen = logits.gather(1, target)[:, 0]
-            is_top1[rows] = (chosen >= logits.amax(1)).float()
-            norm = logits.logsumexp(1)
-            log_probs[rows] = chosen - norm
-            probs = torch.sub(logits, norm[:, None]).exp_()
-            entropy[rows] = norm - (probs * logits).sum(1)
-            if kept is not None:
-                kept[rows] = _gradient(probs, target, temperature)
-        ctx.save_for_backward(hidden, weight, targets, kept)
-        ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropy, is_top1)
-        return log_probs, entropy, is_top1
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        log_probs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        is_top1 = torch.empty_like(log_probs)
+        norms = []
+        for rows in _row_chunks(hidden):
+            target = targets[rows]
+            tops, tile_norms = [], []
+            chosen = hidden.new_empty(len(target), 1)
+            for columns in _column_tiles(hidden, weight):
+                logits = hidden[rows] @ weight[columns].to(hidden.dtype).T
+                tops.append(logits.amax(1))
+                inside, local = _locate(target, columns)
+                chosen = torch.where(inside, logits.gather(1, local), chosen)
+                logits = logits.float()
+                # One fused pass; its difference from the logits is their log-sum-exp.
+                tile_norms.append(logits[:, 0] - torch.log_softmax(logits, 1)[:, 0])
+            norm = torch.stack(tile_norms)  # (tiles, rows)
+            norms.append(norm)
+            log_probs[rows] = chosen[:, 0].float() - norm.logsumexp(0)
+            is_top1[rows] = (chosen[:, 0] >= torch.stack(tops).amax(0)).float()
+        ctx.save_for_backward(hidden, weight, targets, log_probs, *norms)
+        ctx.mark_non_differentiable(is_top1)
+        return log_probs, is_top1
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, grad: torch.Tensor, _entropy: Any, _top1: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
-        hidden, weight, targets, kept = ctx.saved_tensors
-        hidden_grad = torch.empty_like(hidden)
-        weight_grad = torch.zeros_like(weight, dtype=torch.float32)
-        for start in range(0, len(hidden), _ROWS):
-            rows = slice(start, start + _ROWS)
-            if kept is not None:
-                local = kept[rows]
-            else:
-                logits = (hidden[rows] @ weight.T).float().div_(ctx.temperature)
-                local = _gradient(logits.softmax(1), targets[rows, None], ctx.temperature)
-            local = (local * grad[rows, None]).to(hidden.dtype)
-            hidden_grad[rows] = local @ weight
-            weight_grad += local.T @ hidden[rows]
-        return hidden_grad, weight_grad.to(weight.dtype), None, None
+        ctx: Any, grad: torch.Tensor, _top1: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        hidden, weight, targets, log_probs, *norms = ctx.saved_tensors
+        hidden_grad = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
+        weight_grad = torch.empty_like(weight)
+        # d log p(target) / d logits = one-hot(target) - softmax. The softmax of a tile is that of
+        # the whole times exp(norm - tile norm); that factor and `grad` are per token, so they are
+        # applied to the hidden states, which are narrower than the logits. The target's own term
+        # is left out and added in fp32: 1 - p of a token that is sure would be lost in bf16.
+        for index, rows in enumerate(_row_chunks(hidden)):
+            shares = norms[index] - norms[index].logsumexp(0)
+            scales = -grad[rows] * shares.exp_()  # (tiles, rows)
+            for tile, columns in enumerate(_column_tiles(hidden, weight)):
+                part = weight[columns].to(hidden.dtype)
+                probs = torch.softmax(hidden[rows] @ part.T, 1)
+                inside, local = _locate(targets[rows], columns)
+                probs.scatter_(1, local, probs.gather(1, local).masked_fill_(inside, 0.0))
+                scale = scales[tile][:, None]
+                hidden_grad[rows] += scale * (probs @ part)
+                product = probs.T @ (scale * hidden[rows]).to(hidden.dtype)
+                if index:
+                    weight_grad[columns] += product
+                else:
+                    weight_grad[columns] = product
+        own = -(grad * log_probs.expm1())[:, None]
+        hidden_grad += own * weight[targets]
+        weight_grad.index_add_(0, targets, (own * hidden).to(weight.dtype))
+        return hidden_grad.to(hidden.dtype), weight_grad, None
 
 
-def _gradient(probs: torch.Tensor, target: torch.Tensor, temperature: float) -> torch.Tensor:
-    """D log p(target) / d logits; overwrites `probs`."""
-    gradient = probs.neg_()
-    gradient.scatter_add_(1, target, torch.ones_like(target, dtype=gradient.dtype))
-    return gradient.div_(temperature)
+def _locate(targets: torch.Tensor, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows, 1) whether each target lies in the tile, and its column there (else any column)."""
+    local = targets[:, None] - columns.start
+    last = columns.stop - columns.start - 1
+    return (local >= 0) & (local <= last), local.clamp(0, last)
+
+
+def _row_chunks(hidden: torch.Tensor) -> list[slice]:
+    """Slices of the tokens, as equal as can be."""
+    chunks = max(1, -(-len(hidden) // _TILE_ROWS))
+    size = max(1, -(-len(hidden) // chunks))
+    return [slice(start, start + size) for start in range(0, len(hidden), size)]
+
+
+def _column_tiles(hidden: torch.Tensor, weight: torch.Tensor) -> Iterator[slice]:
+    """Slices of the vocabulary, of a multiple of 64 but for the last."""
+    rows = min(max(len(hidden), 1), _TILE_ROWS)
+    elements = _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cuda"])
+    size = max(64, elements // rows // 64 * 64)
+    for start in range(0, len(weight), size):
+        yield slice(start, min(start + size, len(weight)))
 
 
 def linear_log_probs(
@@ -124,9 +151,9 @@ def linear_log_probs(
         hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
         weight = torch.cat([weight, bias[:, None]], dim=1)
     with torch.autocast(hidden.device.type, enabled=False):
-        outputs = _LinearLogProbs.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype), weight.to(dtype), targets, temperature
-        )
+        if temperature != 1.0:
+            hidden = hidden / temperature
+        outputs = _LinearLogProbs.apply(hidden.to(dtype), weight, targets)  # type: ignore[no-untyped-call]
     return TokenScores(*outputs)
 
 

@@ -21,7 +21,7 @@ class StepReport:
         wall_s: Seconds since the step before it (rollouts included).
         reward_mean: Mean reward of the step's rollouts; None in SFT, or if none earned one.
         num_mixed_groups: Groups with unequal rewards, the only ones that teach; None in SFT.
-        metrics: Further figures by name: `entropy`, `token_accuracy`, `tool_calls`, ….
+        metrics: Further figures by name: `token_accuracy`, `entropy`, `tool_calls`, ….
     """
 
     step: int

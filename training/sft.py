@@ -191,7 +191,6 @@ class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
         extras, share = self.reporter.extras, num_targets / float(total)
         extras["tokens"] = extras.get("tokens", 0) + inputs["num_tokens"]
         extras["loss_tokens"] = extras.get("loss_tokens", 0) + num_targets
-        for name, values in (("entropy", "entropy"), ("token_accuracy", "is_top1")):
-            mean = outputs[values].mean().item()
-            extras[name] = extras.get(name, 0.0) + mean * share
+        accuracy = outputs["is_top1"].mean().item()
+        extras["token_accuracy"] = extras.get("token_accuracy", 0.0) + accuracy * share
         return loss

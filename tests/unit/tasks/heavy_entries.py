@@ -34,6 +34,15 @@ def echo(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     }
 
 
+def allocator(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    # What the server started with, raw: glibc splits its own entry in place as it reads it.
+    started_with = Path(f"/proc/{os.getppid()}/environ").read_bytes()
+    return {
+        "started_with": started_with.decode(errors="replace"),
+        "passed_on": os.environ.get("GLIBC_TUNABLES"),
+    }
+
+
 def typed(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     raise EngineError("model x has no weights")
 

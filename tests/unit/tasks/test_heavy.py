@@ -88,6 +88,22 @@ def test_output_goes_to_the_log(scratch: Path, capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
+def test_malloc_keeps_freed_memory_unless_the_user_tuned_it(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    # Children that the heavy work starts itself must get the user's settings, not the server's.
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    stop_heavy()
+    result = run_heavy("heavy_entries:allocator", {}, description="looking")
+    stop_heavy()
+    assert result["passed_on"] == own
+    assert ("glibc.malloc.trim_threshold" in result["started_with"]) == (own is None)
+    assert own is None or own in result["started_with"]
+
+
 def test_our_errors_keep_their_type() -> None:
     with pytest.raises(EngineError, match=r"^model x has no weights$"):
         run_heavy("heavy_entries:typed", {}, description="loading")
