@@ -12,6 +12,10 @@ from agents.errors import StoreError
 FORMAT = 1
 """Version of the manifest's own layout."""
 
+ROWS_ITERATION = "rows_iteration"
+"""Key of the metadata of `trajectories` that says that all rows are of this iteration, so that a
+query for another one need not open them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRef:

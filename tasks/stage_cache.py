@@ -38,7 +38,7 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
 """Source folders that each stage runs through; a stage not named here runs through all."""
 
 _SHARED = ("schemas", "rows", "sampled", "sampling_inputs", "selection")
-_SHARED_JOBS = ("payload", "sampling")
+_SHARED_JOBS = ("payload", "sampling", "page_log")
 
 _SUFFIXES = frozenset({".py", ".md", ".sql", ".jinja"})
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agents.errors import StoreError
+from tasks.objects import one_line
 from tasks.schemas import TABLES, TableKind
 
 
@@ -65,6 +69,24 @@ def to_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def write_parquet_file(table: pa.Table, file: Path) -> None:
+    """Writes a table to a file outside the store, which appears whole.
+
+    Raises:
+        StoreError: It could not be written.
+    """
+    with one_line("write", str(file)):
+        handle, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}-")
+        try:
+            with os.fdopen(handle, "wb") as target:
+                pq.write_table(table, target, compression="zstd")
+            os.chmod(name, 0o644)
+            os.replace(name, file)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def from_parquet(kind: TableKind, data: bytes, path: str) -> pa.Table:

@@ -11,9 +11,9 @@ from agents.randomness import derive_seed
 from agents.runner import RolloutJob, RolloutSetting
 from agents.trajectory import Trajectory
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
-from tasks.rows import trajectory_row
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward, reward_of
 from training.rl import RolloutRequest, train_rl
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Trains on `options.question_ids`; writes the new `policy` and its `trajectories`."""
+    """Trains on `options.question_ids`; writes `pages`, `trajectories` and the new `policy`."""
     job = Job(payload)
     config = job.config
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
@@ -64,9 +64,11 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             on_rollouts,
         )
         metrics = _metrics(report) | sampling_metrics(recorded)
-        job.write_table("trajectories", [trajectory_row(t) for t in recorded])
+        pages = PageLog(job.store, job.key, sampler.recorder)
+        trajectories = write_rollouts(job, recorded, pages)
         # The policy comes last: what it is made from is then in the store already.
-        job.write_policy(report.policy, {"metrics": metrics})
+        job.write_policy(report.policy, {"metrics": metrics}, parents=[trajectories])
+        pages.clear()
     return {}
 
 
