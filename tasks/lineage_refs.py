@@ -48,8 +48,9 @@ def resolve_node(store: LineageStore, text: str) -> tuple[Node, str]:
         found = _named(store, match[1], match[2], match[3] or "")
     else:
         found = _artifact(store, text) or _of_run(store, text) or _by_prefix(store, text)
+        name, _, digest = text.rpartition("@") if "@" in text else (text, "", "")
         for kind in ("trajectory", "question", "page"):
-            found = found or _named(store, kind, text, "")
+            found = found or _named(store, kind, text, "") or _named(store, kind, name, digest)
     if not found:
         raise UsageError(
             f"{text!r}: nothing in this store is called so; expected RUN/ITERATION/BENCHMARK, a "

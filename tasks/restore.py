@@ -64,7 +64,7 @@ def restore_run(store: ArtifactStore, file: Path) -> Restored:
         try:
             with tarfile.open(fileobj=source, mode="r|") as tar:
                 return _Restoring(store, file, tar).run()
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
             raise StoreError(f"{file} is no archive of a run, or damaged: {error}") from error
 
 

@@ -6,7 +6,9 @@ rows are. A filter on these leaves the other files closed, and in a remote store
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +17,8 @@ import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
 from agents.errors import StoreError
-from tasks.object_meta import local_file
+from tasks.manifest import Manifest
+from tasks.object_meta import local_file, pieces
 from tasks.objects import ObjectStore
 from tasks.schemas import TABLES
 
@@ -49,6 +52,21 @@ def table_dataset(
             str(objects.path_of(row["files"][0]["path"])), filesystem, where
         )
     return pads.FileSystemDataset(list(fragments.values()), pa.schema(fields), format_, filesystem)
+
+
+def checked_table_file(objects: ObjectStore, manifest: Manifest) -> Path:
+    """The file of a table on this machine, its bytes those of the manifest.
+
+    Raises:
+        StoreError: It is missing or damaged.
+    """
+    (file,) = manifest.files
+    digest = hashlib.sha256()
+    for piece in pieces(objects, file.path):
+        digest.update(piece)
+    if digest.hexdigest() != file.sha256:
+        raise StoreError(f"{file.path} is damaged: its digest is not the manifest's")
+    return local_file(objects, file.path)
 
 
 def read_columns(

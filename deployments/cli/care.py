@@ -23,25 +23,16 @@ _SHOWN = 20
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class _Age(click.ParamType[float]):
-    """A span of time such as `24h`; plain numbers are seconds."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Seconds of a text."""
-        if isinstance(value, int | float):
-            return float(value)
-        number, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS_S else (value, "s")
-        try:
-            seconds = float(number) * _UNITS_S[unit]
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            self.fail(f"{value!r} is no span of time; expected one such as 30m, 24h or 7d")
-        return seconds
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """Seconds of a span of time such as `24h`; plain numbers are seconds."""
+    number, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS_S else (value, "s")
+    try:
+        seconds = float(number) * _UNITS_S[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise click.BadParameter(f"{value!r} is no span of time; expected one such as 30m, 24h, 7d")
+    return seconds
 
 
 @click.command()
@@ -86,7 +77,7 @@ def verify(settings: Settings, quick: bool) -> int:
 @click.option("--drop", metavar="RUN", multiple=True, help="Give this run up; can be repeated.")
 @click.option(
     "--grace",
-    type=_Age(),
+    callback=_seconds,
     metavar="AGE",
     default="24h",
     show_default=True,
