@@ -51,7 +51,7 @@ class Catalog:
         except duckdb.Error as error:
             raise StoreError(f"the store {store.uri} is damaged: {_line(error)}") from error
         self._view_of_turns()
-        allowed = _quoted(str(store.objects.path_of("artifacts")))
+        allowed = _quoted(str(store.local.tables_folder))
         self._db.execute(f"SET allowed_directories = [{allowed}]")
         self._db.execute("SET enable_external_access = false")
         self._db.execute("SET lock_configuration = true")
@@ -102,10 +102,8 @@ class Catalog:
         first: dict[str, Manifest] = {}
         for manifest in manifests:
             first.setdefault(manifest.ref.digest, manifest)
-        paths = {
-            digest: str(self._store.objects.path_of(manifest.files[0].path))
-            for digest, manifest in first.items()
-        }
+        files = self._store.local.tables([manifest.files[0] for manifest in first.values()])
+        paths = dict(zip(first, map(str, files), strict=True))
         source = [
             {"path": paths[digest], "artifact": digest, "run": m.run, "iteration": m.iteration}
             for digest, m in first.items()

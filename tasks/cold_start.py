@@ -26,7 +26,7 @@ def build_trajectories(
     Returns:
         The artifact `trajectories`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     return run_sampling(
         store,
         config,

@@ -42,7 +42,7 @@ def filter_stage(
     Returns:
         The artifacts `sft_examples`, `verdicts` and `rewards`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     inputs = {
         "questions": resolve(store, "questions", questions),
         "trajectories": resolve(store, "trajectories", trajectories),
