@@ -41,7 +41,8 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (r"[Pp]ermission denied", "permission denied"),
     (
-        r"PermanentRedirect|301 Moved|AuthorizationHeaderMalformed|IllegalLocationConstraint",
+        r"PermanentRedirect|301 Moved|incorrectly configured region|AuthorizationHeaderMalformed"
+        r"|IllegalLocationConstraint",
         "the bucket lies in another region; name it with --set store.region=REGION",
     ),
     (

@@ -1,4 +1,4 @@
-"""The places that the store's tests run against: a folder, and a bucket on a real server."""
+"""The places that the store's tests run against: a folder, and buckets on real servers."""
 
 from __future__ import annotations
 
@@ -8,23 +8,46 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from s3_server import KEYS, S3Server, moto_server
+from store_servers import (
+    AZURITE_ACCOUNT,
+    AZURITE_KEY,
+    KEYS,
+    StoreServer,
+    azurite_server,
+    find_azurite,
+    moto_server,
+)
 from survived import note
 
 from tasks.store_config import StoreConfig
 
+NEAR = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+"""A proxy that the machine is set up with must not stand between."""
+
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """An S3 server, with keys for it in the environment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
+        for name, value in {**NEAR, **KEYS}.items():
             patch.setenv(name, value)
-        # A proxy that the machine is set up with must not stand between.
-        for name in ("NO_PROXY", "no_proxy"):
-            patch.setenv(name, "127.0.0.1,localhost")
-        with moto_server(tmp_path_factory.mktemp("s3") / "log.txt") as server:
-            note(f"S3 server of the tests: {server.name}")
+        with moto_server(tmp_path_factory.mktemp("s3")) as server:
+            note(f"store server of the tests: {server.name}")
+            yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """Azurite, with its key in the environment."""
+    program = find_azurite()
+    if program is None:
+        pytest.skip("Azurite is not installed (npm install azurite; EVOLVESEARCH_AZURITE names it)")
+    keys = {"AZURE_STORAGE_ACCOUNT_NAME": AZURITE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**NEAR, **keys}.items():
+            patch.setenv(name, value)
+        with azurite_server(program, tmp_path_factory.mktemp("azure")) as server:
+            note(f"store server of the tests: {server.name}")
             yield server
 
 
@@ -34,11 +57,11 @@ class Place:
 
     Attributes:
         folder: Where local stores and caches go.
-        server: The S3 server; None for local stores.
+        server: The server; None for local stores.
     """
 
     folder: Path
-    server: S3Server | None
+    server: StoreServer | None
 
     def new(self) -> StoreConfig:
         """How to reach a store that nobody has used."""
@@ -48,11 +71,16 @@ class Place:
         return self.server.config(name, self.folder / "cache")
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(
+    params=[
+        pytest.param(None, id="file"),
+        pytest.param("s3_server", id="s3", marks=pytest.mark.s3),
+        pytest.param("azure_server", id="az", marks=pytest.mark.azure),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A local folder, then a bucket."""
-    remote = request.param == "s3"
-    return Place(tmp_path, request.getfixturevalue("s3_server") if remote else None)
+    """A local folder, then a bucket of each sort."""
+    return Place(tmp_path, request.getfixturevalue(request.param) if request.param else None)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import pytest
 from fault_proxy import FAULTS, FaultProxy
-from s3_server import S3Server
 from store_samples import trajectory
+from store_servers import StoreServer
 from survived import record_survived
 
 from agents.errors import StoreError
@@ -38,7 +38,7 @@ LONGEST_S = 20.0
 class Network:
     """A store behind a faulty proxy, and the same store seen directly."""
 
-    def __init__(self, server: S3Server, folder: Path, name: str, proxy: FaultProxy) -> None:
+    def __init__(self, server: StoreServer, folder: Path, name: str, proxy: FaultProxy) -> None:
         waits = {"timeout_s": TIMEOUT_S, "retry_s": RETRY_S, "part_mib": 5}
         clear = server.config(name, folder / "clear-cache")
         self.clear = clear
@@ -107,7 +107,7 @@ def write_all(network: Network, model: Path) -> dict[str, ArtifactRef]:
     return refs
 
 
-def survive(server: S3Server, folder: Path, model: Path, seed: int, rate: float) -> None:
+def survive(server: StoreServer, folder: Path, model: Path, seed: int, rate: float) -> None:
     with FaultProxy(server.url, seed, rate, STALL_S) as proxy:
         network = Network(server, folder, f"faults-{folder.name}-{seed}", proxy)
         refs = write_all(network, model)

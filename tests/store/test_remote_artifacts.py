@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from s3_server import KEYS
 from store_samples import question, trajectory
+from store_servers import KEYS
 
 from agents.errors import StoreError, UsageError
 from tasks.artifacts import ArtifactStore

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from s3_server import KEYS, free_port
+from store_servers import KEYS, free_port
 
 from agents.errors import ConfigError, StoreError, UsageError
 from flows.profiles import load_profile
@@ -129,6 +129,7 @@ def test_azure_without_an_account_is_told(monkeypatch):
 def test_a_signed_url_stays_out_of_the_error(monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "tests")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f"sv=2024&sig={SECRET}")
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_KEY", raising=False)
     with server_that_answers(418, "Teapot") as url:
         assert "418" in error_of(url, "az://container/x")
 
