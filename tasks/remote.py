@@ -89,7 +89,7 @@ def _remote(config: StoreConfig, retry_s: float) -> Handle:
     }
     options: dict[str, Any] = {"prefix": prefix, "client_options": client, "retry_config": retry}
     if config.endpoint:
-        options["endpoint"] = config.endpoint
+        options["base_url" if parts.scheme == "gs" else "endpoint"] = config.endpoint
     if parts.scheme == "gs":
         return GCSStore(parts.netloc, **options)
     if parts.scheme == "az":
