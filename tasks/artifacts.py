@@ -171,8 +171,11 @@ class ArtifactStore:
 
     def manifests(self) -> list[Manifest]:
         """All manifests, the oldest first."""
-        found = [self._load(path) for path in self.objects.paths("manifests")]
-        present = [manifest for manifest in found if manifest is not None]
+        paths = self.objects.paths("manifests")
+        unknown = [path for path in paths if path not in self._manifests]
+        for path, data in zip(unknown, self.objects.get_many(unknown), strict=True):
+            self._keep(path, data)
+        present = [self._manifests[path] for path in paths if path in self._manifests]
         return sorted(present, key=lambda m: (m.created_at, m.ref.key, m.ref.name))
 
     def read_table(self, ref: ArtifactRef) -> pa.Table:
@@ -251,13 +254,18 @@ class ArtifactStore:
         return winner.ref
 
     def _load(self, path: str) -> Manifest | None:
-        known = self._manifests.get(path)
-        if known is None and (data := self.objects.get(path)) is not None:
-            known = Manifest.from_bytes(data, path)
-            if _manifest_path(known.ref.key, known.ref.name) != path:
-                raise StoreError(f"manifest {path} is damaged: it is that of another artifact")
-            self._manifests[path] = known
-        return known
+        if path not in self._manifests:
+            self._keep(path, self.objects.get(path))
+        return self._manifests.get(path)
+
+    def _keep(self, path: str, data: bytes | None) -> None:
+        """Remembers a manifest that was read: none is ever changed."""
+        if data is None:
+            return
+        manifest = Manifest.from_bytes(data, path)
+        if _manifest_path(manifest.ref.key, manifest.ref.name) != path:
+            raise StoreError(f"manifest {path} is damaged: it is that of another artifact")
+        self._manifests[path] = manifest
 
     def _bytes(self, path: str) -> bytes:
         data = self.objects.get(path)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agents.assets.files import cache_dir
 from agents.errors import StoreError
 from tasks.digests import file_digest
 from tasks.manifest import Manifest, StoredFile
@@ -31,7 +32,8 @@ class LocalFiles:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         config = objects.config
-        self._cache = StoreCache(config.cache_folder, int(config.cache_gib * _GIB))
+        named = Path(config.cache).expanduser().absolute() if config.cache else None
+        self._cache = StoreCache(named or cache_dir() / "store", int(config.cache_gib * _GIB))
 
     @property
     def tables_folder(self) -> Path:

@@ -13,7 +13,8 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -141,6 +142,17 @@ class ObjectStore:
         """
         with one_line("read", self._where(path)):
             return self._patiently(lambda: self._transfers.read(path))
+
+    def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """The content of many objects, in order; those of a remote store are asked for at once.
+
+        Raises:
+            StoreError: One could not be read.
+        """
+        if not self.is_remote or len(paths) < 2:
+            return [self.get(path) for path in paths]
+        with ThreadPoolExecutor(self.config.num_transfers) as pool:
+            return list(pool.map(self.get, paths))
 
     def get_file(self, path: str, local_file: Path, sha256: str | None = None) -> bool:
         """Copies an object into a file, in parts at once and not through memory.

@@ -81,7 +81,8 @@ def _remote(config: StoreConfig, retry_s: float) -> Handle:
         "timeout": timedelta(seconds=config.timeout_s),
         "connect_timeout": timedelta(seconds=min(_CONNECT_S, config.timeout_s)),
     }
-    if config.plain_http:
+    # Without TLS only where the configuration's own check has let it pass.
+    if config.allow_http or urlsplit(config.endpoint).scheme == "http":
         client["allow_http"] = True
     retry: RetryConfig = {
         "max_retries": 10 if retry_s else 0,

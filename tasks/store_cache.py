@@ -53,8 +53,9 @@ class StoreCache:
             StoreError: A file cannot be fetched or is damaged, or the disk is full.
         """
         target = self.folder / kind / digest
-        if self._is_whole(target, files):
-            return target
+        with one_line("write", str(target)):
+            if self._is_whole(target, files):
+                return target
         filling = self.folder / _FILLING / uuid.uuid4().hex
         try:
             with one_line("write", str(filling)):

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from agents.assets.files import cache_dir
 from agents.configuration import Config
 from agents.errors import UsageError
 
@@ -84,16 +83,6 @@ class StoreConfig(Config):
     def is_remote(self) -> bool:
         """Whether the store lies on object storage."""
         return urlsplit(self.uri).scheme in REMOTE
-
-    @property
-    def plain_http(self) -> bool:
-        """Whether the endpoint may be talked to without TLS."""
-        return self.allow_http or urlsplit(self.endpoint).scheme == "http"
-
-    @property
-    def cache_folder(self) -> Path:
-        """The folder of local copies."""
-        return Path(self.cache).expanduser().absolute() if self.cache else cache_dir() / "store"
 
 
 def _check_uri(uri: str) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
 
 if TYPE_CHECKING:
-    from obstore import Bytes, GetOptions
+    from obstore import Bytes, GetOptions, GetResult
     from obstore.store import ObjectStore as Handle
+
+    _Parts = Generator[Bytes, None, None]
 
 
 class Transfers:
@@ -50,7 +53,10 @@ class Transfers:
     def read(self, path: str) -> bytes | None:
         """The content of an object, None where there is none."""
         parts = self._parts(path)
-        return None if parts is None else b"".join(parts)
+        if parts is None:
+            return None
+        with closing(parts):
+            return b"".join(parts)
 
     def fetch(self, path: str, file: Path) -> str | None:
         """Writes an object into a file; returns the digest of its content, None for no object."""
@@ -58,13 +64,13 @@ class Transfers:
         if parts is None:
             return None
         digest = hashlib.sha256()
-        with file.open("wb") as out:
+        with closing(parts), file.open("wb") as out:
             for part in parts:
                 digest.update(part)
                 out.write(part)
         return digest.hexdigest()
 
-    def _parts(self, path: str) -> Iterator[Bytes] | None:
+    def _parts(self, path: str) -> _Parts | None:
         """The content in order, None where there is no object."""
         try:
             answer = obstore.get(self._handle, path)
@@ -74,10 +80,10 @@ class Transfers:
             return None
         meta = answer.meta
         if meta["size"] <= self._part_bytes:
-            return iter([answer.bytes()])
+            return _whole(answer)
         return self._ranges(path, meta["size"], meta["e_tag"])
 
-    def _ranges(self, path: str, size: int, e_tag: str | None) -> Iterator[Bytes]:
+    def _ranges(self, path: str, size: int, e_tag: str | None) -> _Parts:
         def fetch(start: int) -> Bytes:
             options: GetOptions = {"range": (start, min(start + self._part_bytes, size))}
             if e_tag is not None:
@@ -97,3 +103,7 @@ class Transfers:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+def _whole(answer: GetResult) -> _Parts:
+    yield answer.bytes()

@@ -29,8 +29,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "tests-key", "AWS_SECRET_ACCESS_KEY": "tests-secret
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = base64.b64encode(b"a key that these tests make up for the emulator").decode()
 
-PATIENCE = {"timeout_s": 10.0, "retry_s": 10.0}
-"""Short waits, for servers that are near."""
+NEAR = {"timeout_s": 10.0, "retry_s": 10.0, "part_mib": 5}
+"""Short waits, and the smallest parts that S3 takes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StoreServer:
             "uri": f"{self.base}/{prefix}",
             "endpoint": self.url,
             "cache": str(cache),
-            **PATIENCE,
+            **NEAR,
             **changes,
         }
         return StoreConfig(**settings)

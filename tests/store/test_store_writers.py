@@ -36,7 +36,7 @@ def row(index, **changes):
 
 made = {"own": [], "equal": [], "contested": []}
 for turn in range(5):
-    made["own"].append(table([row(number * 100 + turn)], f"own-{number}-{turn}"))
+    made["own"].append(table([row(1000 * (number + 1) + turn)], f"own-{number}-{turn}"))
     # Equal but for its timing, and the content itself another one.
     made["equal"].append(table([row(turn, wall_s=number)], f"equal-{turn}"))
     made["contested"].append(table([row(turn, answer=str(number))], f"contested-{turn}"))
@@ -84,7 +84,7 @@ def test_four_processes_at_once_lose_and_double_nothing(place, model, tmp_path):
     assert len(refs) == 5 * NUM_WRITERS + 5 + 5 + 1
     for number, each in enumerate(made):
         for turn, ref in enumerate(each["own"]):
-            assert store.read_trajectories(ref) == [trajectory(number * 100 + turn)]
+            assert store.read_trajectories(ref) == [trajectory(1000 * (number + 1) + turn)]
     for turn, ref in enumerate(made[0]["equal"]):
         (read,) = store.read_trajectories(ref)
         assert read.rollout_index == turn

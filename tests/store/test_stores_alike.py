@@ -28,10 +28,10 @@ def machine_of(place, folder: Path) -> type[RuleBasedStateMachine]:
 
         @rule(path=PATHS, data=CONTENTS)
         def put_new(self, path: str, data: bytes) -> None:
-            wrote = self.objects.put_new(path, data)
-            before = self.expected.setdefault(path, data)
+            is_new, wrote = path not in self.expected, self.objects.put_new(path, data)
+            there = self.expected.setdefault(path, data)
             # A remote store may not know whether equal bytes are its own of a moment ago.
-            assert wrote == (before is data) or (self.objects.is_remote and before == data)
+            assert wrote == is_new or (self.objects.is_remote and there == data)
 
         @rule(path=PATHS, data=CONTENTS)
         def put(self, path: str, data: bytes) -> None:
