@@ -47,13 +47,15 @@ class ObjectMeta:
 
     Attributes:
         path: Its path in the store.
-        size: Its bytes.
+        num_bytes: Its size.
         version: A text that differs once the object has been written anew.
+        modified_s: When it was written, in seconds since the epoch.
     """
 
     path: str
-    size: int
+    num_bytes: int
     version: str
+    modified_s: float
 
 
 class ObjectStore:
@@ -198,6 +200,7 @@ class ObjectStore:
                 meta["path"],
                 meta["size"],
                 meta["e_tag"] or meta["version"] or meta["last_modified"].isoformat(),
+                meta["last_modified"].timestamp(),
             )
             for meta in found
         ]

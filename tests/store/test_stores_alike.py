@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def machine_of(place, folder: Path) -> type[RuleBasedStateMachine]:
 
         @rule(prefix=st.sampled_from(["", "b", "b/c", "bb", "none"]))
         def list_some(self, prefix: str) -> None:
-            found = {meta.path: meta.size for meta in self.objects.list_meta(prefix)}
+            found = {meta.path: meta.num_bytes for meta in self.objects.list_meta(prefix)}
             start = f"{prefix}/" if prefix else ""
             assert found == {p: len(d) for p, d in self.expected.items() if p.startswith(start)}
 
@@ -96,9 +97,10 @@ def test_a_listing_tells_that_an_object_was_written_anew(place):
     before = objects.list_meta("a")
     objects.put("a/b", b"2")
     after = objects.list_meta("a")
-    assert [(meta.path, meta.size) for meta in after] == [("a/b", 1), ("a/c", 1)]
+    assert [(meta.path, meta.num_bytes) for meta in after] == [("a/b", 1), ("a/c", 1)]
     assert before[0].version != after[0].version
     assert before[1] == after[1]
+    assert abs(before[1].modified_s - time.time()) < 600
 
 
 @pytest.mark.parametrize("num_bytes", [0, 1, 5 << 20, (11 << 20) + 7])
