@@ -63,7 +63,7 @@ def run_evolution(
 
 def _is_done(config: EvolutionConfig, run: str) -> bool:
     """Whether the run has finished before; then it most likely computes nothing."""
-    record = RunLog(ArtifactStore.open(config.store.uri).objects).run(run)
+    record = RunLog(ArtifactStore.open(config.store).objects).run(run)
     return record is not None and record.status == "done"
 
 

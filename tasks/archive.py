@@ -22,10 +22,10 @@ from agents.progress import progress
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
-from tasks.object_meta import list_meta, pieces
-from tasks.objects import one_line
+from tasks.object_pieces import pieces
 from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunLog
+from tasks.store_errors import one_line
 
 HEADER = "evolvesearch-archive.json"
 FORMAT = 1
@@ -135,7 +135,7 @@ def _contents(store: ArtifactStore, run: str) -> tuple[Contents, dict[str, bytes
     files = {file.path: file for each in closure.manifests.values() for file in each.files}
     members = [Member(file.path, file.num_bytes, file.sha256) for _, file in sorted(files.items())]
     records = sorted(
-        (meta.path for meta in list_meta(store.objects, f"runs/{run}")),
+        (meta.path for meta in store.objects.list_meta(f"runs/{run}")),
         key=lambda path: (path.endswith("/run.json"), path),
     )
     documents: dict[str, bytes] = {}

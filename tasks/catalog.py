@@ -124,7 +124,7 @@ class Catalog:
                 self._open(view, of_kind)
 
     def _open(self, view: View, manifests: pa.Table) -> None:
-        dataset = table_dataset(self._store.objects, view.name, _plain(view.schema), manifests)
+        dataset = table_dataset(self._store, view.name, _plain(view.schema), manifests)
         self._db.unregister(view.name)
         self._db.register(view.name, dataset)
 

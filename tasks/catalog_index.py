@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ import pyarrow as pa
 from agents.assets.files import cache_dir
 from agents.progress import progress
 from tasks.catalog_documents import DOCUMENTS, DocumentKind
-from tasks.object_meta import ObjectMeta, list_meta
-from tasks.objects import ObjectStore
+from tasks.objects import ObjectMeta, ObjectStore
 
 FORMAT = b"evolvesearch catalog 1\n"
 """First line of an index; goes up with every change of what it holds."""
@@ -32,8 +30,7 @@ _WORTH_AN_INDEX = 256
 """Fewer documents are read again in no time."""
 _FORGOTTEN_AFTER_S = 90 * 24 * 3600.0
 """An index that no store has used for so long is removed."""
-_READERS = 8
-_BAR_FROM = 500
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def open_index(
         StoreError: A document is damaged, or the store cannot be read.
     """
     file = file or index_file(objects)
-    listed = [*list_meta(objects, "manifests"), *list_meta(objects, "runs")]
+    listed = [*objects.list_meta("manifests"), *objects.list_meta("runs")]
     known = _load(file) if len(listed) >= worth_keeping else None
     tables: list[pa.Table] = []
     num_read, changed = 0, known is None
@@ -118,18 +115,16 @@ def _read(
     objects: ObjectStore, kind: DocumentKind, documents: Sequence[ObjectMeta]
 ) -> list[dict[str, object]]:
     rows = []
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="catalog") as pool:
-        contents = pool.map(objects.get, [meta.path for meta in documents], chunksize=64)
-        total = len(documents)
-        with progress(f"Read {kind.name}", total, "documents") as bar:
-            for number, (meta, data) in enumerate(zip(documents, contents, strict=True), 1):
+    with progress(f"Read {kind.name}", len(documents), "documents") as bar:
+        for first in range(0, len(documents), _AT_ONCE):
+            part = documents[first : first + _AT_ONCE]
+            contents = objects.get_many([meta.path for meta in part])
+            for meta, data in zip(part, contents, strict=True):
                 # Removed since it was listed: then it is no part of the store.
                 if data is not None:
-                    rows.append(
-                        kind.row(data, meta.path) | {"path": meta.path, "version": meta.version}
-                    )
-                if number % _BAR_FROM == 0:
-                    bar.update(number)
+                    where = {"path": meta.path, "version": meta.version}
+                    rows.append(kind.row(data, meta.path) | where)
+            bar.advance(len(part))
     return rows
 
 

@@ -26,7 +26,7 @@ def build_trajectories(
     Returns:
         The artifacts `trajectories` and `pages`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     return run_sampling(
         store,
         config,

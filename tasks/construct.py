@@ -29,7 +29,7 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
         UsageError: The model or a file named in the configuration cannot be used.
         AssetError: An input could not be fetched.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
 
     def compute(key: str) -> None:
         run_heavy(

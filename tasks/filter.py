@@ -32,7 +32,7 @@ def filter_stage(
     Returns:
         The artifacts `sft_examples`, `verdicts` and `rewards`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     inputs = {
         "questions": resolve(store, "questions", questions),
         "trajectories": resolve(store, "trajectories", trajectories),
@@ -57,7 +57,7 @@ def _filter(
     inputs: dict[str, ArtifactRef],
 ) -> None:
     golds = {q.question_id: q.answers for q in store.read_questions(inputs["questions"])}
-    file = checked_table_file(store.objects, store.manifest(inputs["trajectories"]))
+    file = checked_table_file(store, store.manifest(inputs["trajectories"]))
     signatures = config.filter.near_duplicate_similarity is not None
     trajectories = filter_columns(file, signatures=signatures)
     rewards = reward_table(trajectories, golds, config.reward)

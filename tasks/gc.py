@@ -17,7 +17,7 @@ from agents.progress import progress
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
-from tasks.object_meta import ObjectMeta, list_meta
+from tasks.objects import ObjectMeta
 from tasks.reachable import address_of, closure_of, manifest_path
 from tasks.runs import RunLog, StageRecord
 
@@ -89,7 +89,7 @@ def plan_collection(store: ArtifactStore, drop: Sequence[str], grace_s: float) -
     """
     oldest = time.time() - grace_s
     # Objects are listed before documents: what is written in between is young, not forgotten.
-    metas = {meta.path: meta for meta in list_meta(store.objects, "")}
+    metas = {meta.path: meta for meta in store.objects.list_meta("")}
     index = open_index(store.objects)
     manifests = [manifest_of(row) for row in index.manifests.to_pylist()]
     log = RunLog(store.objects)

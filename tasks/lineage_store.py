@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_index import CatalogIndex
+from tasks.manifest import StoredFile
 from tasks.table_files import read_columns
 
 _WHOLE_TABLE_FROM = 0.25
@@ -62,7 +63,7 @@ class Artifact:
         iteration: The iteration that made it first.
         num_rows: Rows of a table; None for a policy.
         created_at: When, ISO 8601 in UTC.
-        path: Its table's object; empty for a policy.
+        file: Its table's object; None for a policy.
         parents: Digests of what it was made from, by kind.
         children: Digests of what was made from it, by kind.
     """
@@ -75,7 +76,7 @@ class Artifact:
     iteration: int
     num_rows: int | None
     created_at: str
-    path: str
+    file: StoredFile | None
     parents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     children: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -95,7 +96,7 @@ class LineageStore:
     def __init__(self, store: ArtifactStore, index: CatalogIndex) -> None:
         self.index = index
         self.artifacts: dict[str, Artifact] = {}
-        self._objects = store.objects
+        self._store = store
         self._of_key: dict[str, dict[str, str]] = defaultdict(dict)
         self._tables: dict[str, dict[str, Row]] = {}
         columns = ("kind", "digest", "key", "name", "run", "iteration", "num_rows", "created_at")
@@ -103,9 +104,9 @@ class LineageStore:
         for row in described:
             files = row["files"]
             if row["digest"] not in self.artifacts:
-                path = files[0]["path"] if row["kind"] in _COLUMNS and files else ""
+                file = StoredFile(**files[0]) if row["kind"] in _COLUMNS and files else None
                 own = {name: row[name] for name in columns}
-                self.artifacts[row["digest"]] = Artifact(**own, path=path)
+                self.artifacts[row["digest"]] = Artifact(**own, file=file)
             self._of_key[row["key"]].setdefault(row["kind"], row["digest"])
         for row in described:
             for parent in row["parents"]:
@@ -149,9 +150,11 @@ class LineageStore:
         return {name: whole[name] for name in wanted if name in whole}
 
     def _read(self, artifact: Artifact, where: pc.Expression | None) -> dict[str, Row]:
+        if artifact.file is None:
+            return {}
         key = _key_of(artifact.kind)
         columns = list(dict.fromkeys((*key, *_COLUMNS[artifact.kind])))
-        table = read_columns(self._objects, artifact.path, columns, where)
+        table = read_columns(self._store, artifact.file, columns, where)
         return {"/".join(row[name] for name in key): row for row in table.to_pylist()}
 
     def _link(self, child: str, child_kind: str, parent: str, parent_kind: str) -> None:

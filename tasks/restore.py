@@ -18,10 +18,10 @@ from tasks.archive import FORMAT, HEADER, Contents, Member
 from tasks.artifacts import ArtifactStore
 from tasks.digests import table_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.object_meta import pieces
-from tasks.objects import one_line
+from tasks.object_pieces import pieces
 from tasks.runs import RunLog
 from tasks.schemas import POLICIES
+from tasks.store_errors import one_line
 from tasks.tables import from_parquet, kind_of
 
 _PATH = re.compile(
@@ -169,8 +169,9 @@ class _Restoring:
                 objects.put(path, part.read_bytes())
                 self._num_new += 1
         elif path.startswith(f"artifacts/{POLICIES}/"):
-            self._num_new += objects.size(path) != member.num_bytes
-            objects.put_file(path, part)
+            if objects.size(path) != member.num_bytes:
+                objects.put_file(path, part)
+                self._num_new += 1
         elif objects.put_new(path, part.read_bytes()):
             self._num_new += 1
         else:

@@ -37,7 +37,7 @@ def reinforce(
     Returns:
         The artifacts `policy`, `trajectories` and `pages`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
     part = part_of(
         store.read_questions(ref), config, context.iteration, question_ids(store, cold_start)

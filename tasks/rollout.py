@@ -35,7 +35,7 @@ def roll_out(
     Raises:
         UsageError: A reference names nothing, or no training question is left.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
     part = part_of(
         store.read_questions(ref), config, context.iteration, question_ids(store, cold_start)

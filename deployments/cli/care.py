@@ -54,7 +54,7 @@ def verify(settings: Settings, quick: bool) -> int:
     with output(settings.json) as answer:
         from tasks.verification import verify_store
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         found = verify_store(store, rows=not quick)
         answer({"store": store.uri, "ok": not found.problems, **asdict(found)})
     if not settings.json:
@@ -102,7 +102,7 @@ def gc(settings: Settings, drop: tuple[str, ...], grace: float, delete: bool) ->
     with output(settings.json) as answer:
         from tasks.gc import collect, plan_collection
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         plan = plan_collection(store, drop, grace)
         if delete:
             collect(store, plan)
@@ -175,7 +175,7 @@ def archive(settings: Settings, run: str, file: Path, force: bool) -> None:
         from tasks.archive import archive_run
         from tasks.runs import RunLog
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         name = find_run(RunLog(store.objects).runs(), run).run
         if not file.absolute().parent.is_dir():
             raise UsageError(f"{file}: its folder does not exist")
@@ -213,7 +213,7 @@ def restore(settings: Settings, file: Path) -> None:
 
         if not file.is_file():
             raise UsageError(f"{file}: expected an archive, found no file")
-        store = ArtifactStore.open(config.store.uri)
+        store = ArtifactStore.open(config.store)
         restored = restore_run(store, file)
         contents = restored.contents
         document = {

@@ -34,7 +34,7 @@ def lineage(settings: Settings, ref: str, show_all: bool) -> None:
         from tasks.lineage_steps import lineage_down, lineage_up
         from tasks.lineage_store import LineageStore
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         known = LineageStore(store, open_index(store.objects))
         node, place = resolve_node(known, ref)
         down, up = lineage_down(known, node, place), lineage_up(known, node, place)

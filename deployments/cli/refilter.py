@@ -40,7 +40,7 @@ def prepare(settings: Settings, against: str, options: Mapping[str, Any]) -> Aga
         UsageError: Nothing is called so, or what it judged is not known.
     """
     config = settings.config()
-    store = settings.existing_store(config.store.uri)
+    store = settings.existing_store(config.store)
     old = find_verdicts(store, against)
     record = RunLog(store.objects).run(old.run) if RunLog.is_name(old.run) else None
     if settings.profile is None and record is not None:

@@ -35,7 +35,7 @@ def runs(settings: Settings) -> None:
         from deployments.cli.run_documents import summary_of
         from tasks.runs import RunLog
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         rows = [summary_of(store, record) for record in RunLog(store.objects).runs()]
         answer(rows)
     if settings.json:
@@ -75,7 +75,7 @@ def show(settings: Settings, run: str) -> None:
         from deployments.cli.run_documents import document_of, find_run
         from tasks.runs import RunLog
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         record = find_run(RunLog(store.objects).runs(), run)
         document = document_of(store, record)
         answer(document)
@@ -133,7 +133,7 @@ def sql(settings: Settings, query: str, as_csv: bool, parquet: Path | None) -> N
     with output(settings.json) as answer:
         from tasks.catalog import Catalog
 
-        with Catalog(settings.existing_store(config.store.uri)) as catalog:
+        with Catalog(settings.existing_store(config.store)) as catalog:
             result = catalog.query(query)
         names = unique_names(result.column_names)
         if parquet is not None:

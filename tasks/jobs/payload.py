@@ -29,7 +29,7 @@ class Job:
         self.config = StageConfig.model_validate(payload["config"])
         self.context = StageContext.model_validate(payload["context"])
         self.key: str = payload["key"]
-        self.store = ArtifactStore.open(self.config.store.uri)
+        self.store = ArtifactStore.open(self.config.store)
         self.inputs = {
             name: ArtifactRef.from_json(ref) for name, ref in payload.get("inputs", {}).items()
         }
@@ -88,12 +88,12 @@ class Job:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder for large files, on the store's own disk; removed at the end.
+        """An empty folder for large files, removed at the end; a local store has it on its disk.
 
         It has the stage's key in its path, so that what a killed job left there is removed by
         the next one.
         """
-        folder = self.store.objects.path_of(f"partial/{self.key}/scratch")
+        folder = self.store.local.scratch(self.key)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import pytest
 
@@ -66,14 +66,16 @@ def test_a_manifest_of_other_content_is_named(sample_run) -> None:
     """Bytes that are whole, but not of the artifact that the manifest speaks of."""
     ref = sample_run.made["filter 1"]["rewards"]
     path = f"manifests/{ref.key}/{ref.name}.json"
-    document = json.loads(sample_run.store.objects.get(path) or b"")
-    old = document["digest"]
-    document["digest"] = "0" * 64
-    document["files"][0]["path"] = document["files"][0]["path"].replace(old, "0" * 64)
-    source = sample_run.store.objects.get(path_of(sample_run, "filter 1", "rewards"))
-    sample_run.store.objects.put(document["files"][0]["path"], source or b"")
-    sample_run.store.objects.put(path, json.dumps(document).encode())
-    assert "its rows have another digest" in problems(sample_run)[document["files"][0]["path"]]
+    manifest = sample_run.store.manifest(ref)
+    (file,) = manifest.files
+    elsewhere = replace(file, path=file.path.replace(ref.digest, "0" * 64))
+    sample_run.store.objects.put(elsewhere.path, sample_run.store.objects.get(file.path) or b"")
+    other = replace(manifest, ref=replace(ref, digest="0" * 64), files=(elsewhere,))
+    sample_run.store.objects.put(path, other.to_bytes())
+    assert "its rows have another digest" in problems(sample_run)[elsewhere.path]
+    other = replace(manifest, ref=replace(ref, digest="0" * 64))
+    sample_run.store.objects.put(path, other.to_bytes())
+    assert problems(sample_run)[path] == "it names objects of another artifact"
 
 
 def test_a_damaged_record_is_named(sample_run) -> None:
