@@ -7,6 +7,7 @@ visible at once and whole: the library writes beside the name and renames.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,35 @@ class ObjectStore:
                 return bytes(obstore.get(self._store, path).bytes())
             except FileNotFoundError:
                 return None
+
+    def get_file(self, path: str, local_file: Path, sha256: str | None = None) -> bool:
+        """Copies an object into a file, in parts and not through memory.
+
+        Args:
+            path: The object.
+            local_file: The file to make or to replace; its folder must exist.
+            sha256: Digest that the content must have; None: any.
+
+        Returns:
+            Whether there is such an object.
+
+        Raises:
+            StoreError: It could not be read or written, or its digest is another.
+        """
+        digest = hashlib.sha256()
+        with one_line("read", f"{self.root}/{path}"):
+            try:
+                parts = obstore.get(self._store, path).stream()
+            except FileNotFoundError:
+                return False
+            with local_file.open("wb") as file:
+                for part in parts:
+                    digest.update(part)
+                    file.write(part)
+        if sha256 is not None and digest.hexdigest() != sha256:
+            local_file.unlink()
+            raise StoreError(f"{self.root}/{path} is damaged: its digest is not as recorded")
+        return True
 
     def size(self, path: str) -> int | None:
         """Bytes of an object, None where there is none."""

@@ -15,7 +15,7 @@ from tasks.heavy_child import Emit
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
 from tasks.rows import trajectory_row
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
         description = "Gate questions" if source == "gate" else "Benchmark questions"
-        trajectories = sampler.run_logged(rollouts, description, job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, description, ShardLog(job.store, job.key))
     rows = [trajectory_row(trajectory) for trajectory in trajectories]
     job.write_table("trajectories", rows, metadata={"metrics": sampling_metrics(trajectories)})
     # An infrastructure fault is not a wrong answer: `num_questions` shows how many were scored.
@@ -56,7 +56,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         )
     job.write_table("answers", answers)
     job.write_table("benchmarks", _benchmark_rows(answers, config.benchmark.confidence))
-    ShardLog(job.store, job.key).clear()
+    clear_partial(job.store, job.key)
     return {}
 
 

@@ -10,7 +10,7 @@ from tasks.heavy_child import Emit
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
 from tasks.rows import trajectory_row
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
@@ -34,11 +34,11 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         for index in range(config.rollout.num_rollouts)
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
-        trajectories = sampler.run_logged(rollouts, "Rollouts", job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, "Rollouts", ShardLog(job.store, job.key))
     job.write_table(
         "trajectories",
         [trajectory_row(trajectory) for trajectory in trajectories],
         metadata={"metrics": sampling_metrics(trajectories)},
     )
-    ShardLog(job.store, job.key).clear()
+    clear_partial(job.store, job.key)
     return {}

@@ -17,12 +17,8 @@ from agents.toolset import make_tools
 from agents.trajectory import Trajectory
 from agents.web.local import open_web
 from agents.web.site import WebSite
-from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig
 from tasks.shards import ShardLog
-
-_SHARD_SIZE = 8
-"""Finished trajectories in one shard: what a killed stage may lose."""
 
 
 class Sampler:
@@ -65,34 +61,23 @@ class Sampler:
         )
 
     def run_logged(
-        self, jobs: Sequence[RolloutJob], description: str, store: ArtifactStore, key: str
+        self, jobs: Sequence[RolloutJob], description: str, log: ShardLog
     ) -> list[Trajectory]:
         """Like `run`, but what is finished is logged, and what was logged is not done again.
 
         Args:
-            jobs: The whole stage's jobs, including those that an earlier start finished.
+            jobs: All jobs, including those that an earlier start finished.
             description: What the bar says.
-            store: Where the log is kept.
-            key: Key of the stage; its log.
+            log: The log.
 
         Returns:
             All trajectories in the order of the jobs.
         """
-        log = ShardLog(store, key)
         finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
-        waiting: list[Trajectory] = []
-
-        def keep(trajectory: Trajectory) -> None:
-            finished[trajectory.trajectory_id] = trajectory
-            waiting.append(trajectory)
-            if len(waiting) >= _SHARD_SIZE:
-                log.append_trajectories(waiting)
-                waiting.clear()
-
-        try:
-            self.run([job for job in jobs if job.trajectory_id not in finished], description, keep)
-        finally:
-            log.append_trajectories(waiting)
+        left = [job for job in jobs if job.trajectory_id not in finished]
+        with log.open() as keep:
+            made = self.run(left, description, keep)
+        finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
 
 
