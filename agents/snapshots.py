@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +31,28 @@ class PageSnapshot:
 
 
 class PageRecorder:
-    """Collects the pages that the tools of a process show.
-
-    Tools note pages in the event loop's thread, and sinks drain them there.
-    """
+    """Collects the pages that the tools of a process show; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], str] = {}
         self._new: list[PageSnapshot] = []
+        self._lock = Lock()
 
     def note(self, url: str, title: str, text: str) -> str:
         """Keeps a page, and returns the digest that names this state of it."""
         content = (url, title, text)
-        digest = self._known.get(content)
-        if digest is None:
-            snapshot = _snapshot(*(_storable(part) for part in content))
-            digest = self._known[content] = snapshot.page
-            self._new.append(snapshot)
+        with self._lock:
+            digest = self._known.get(content)
+            if digest is None:
+                snapshot = _snapshot(*(_storable(part) for part in content))
+                digest = self._known[content] = snapshot.page
+                self._new.append(snapshot)
         return digest
 
     def drain(self) -> list[PageSnapshot]:
         """The snapshots that are new since the last call, in the order they were noted."""
-        drained, self._new = self._new, []
+        with self._lock:
+            drained, self._new = self._new, []
         return drained
 
 

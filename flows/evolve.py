@@ -44,8 +44,10 @@ def run_evolution(
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
-        name, iteration, policy, promoted, benchmarks and average) and wall_s; `stopped` gives
-        the reason where the stop rule ended the run early.
+        name, iteration, policy, promoted, benchmarks and average), stages (those of this call,
+        in order; each with stage, iteration, subject, status, reused and wall_s) and wall_s, the
+        seconds of all calls for this run; `stopped` gives the reason where the stop rule ended
+        the run early.
 
     Raises:
         EvolveSearchError: A stage failed; the same call goes on from there.

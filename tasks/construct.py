@@ -11,6 +11,7 @@ from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
 from tasks.heavy import run_heavy
 from tasks.jobs.payload import payload_of
+from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
 from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
@@ -31,11 +32,12 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
     """
     store = ArtifactStore.open(config.store)
 
-    def compute(key: str) -> None:
+    def compute(lease: Lease) -> None:
         run_heavy(
             "tasks.jobs.construct:run",
-            payload_of(config, context, key, {}),
+            payload_of(config, context, lease.key, {}),
             description="construct",
+            lease=lease,
         )
 
     sections: dict[str, Any] = {

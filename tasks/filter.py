@@ -43,7 +43,7 @@ def filter_stage(
         inputs=list(inputs.values()),
         outputs=("sft_examples", "verdicts", "rewards"),
         seed=config.seed,
-        compute=lambda key: _filter(store, config, context, key, inputs),
+        compute=lambda lease: _filter(store, config, context, lease.key, inputs),
         key_iteration=context.iteration,
     )
     return run_stage(store, context, work)

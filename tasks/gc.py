@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agents.errors import UsageError
@@ -17,6 +17,7 @@ from agents.progress import progress
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
+from tasks.leases import LONG_AGO_S, is_held
 from tasks.objects import ObjectMeta
 from tasks.reachable import address_of, closure_of, manifest_path
 from tasks.runs import RunLog, StageRecord
@@ -94,7 +95,8 @@ def plan_collection(store: ArtifactStore, drop: Sequence[str], grace_s: float) -
     manifests = [manifest_of(row) for row in index.manifests.to_pylist()]
     log = RunLog(store.objects)
     runs, stages = log.runs(), log.stages()
-    live = _live_runs(metas, stages, oldest)
+    held = _held_keys(store, metas)
+    live = _live_runs(metas, stages, held, oldest)
     known = {run.run for run in runs} | {stage.run for stage in stages}
     for name in drop:
         if name not in known:
@@ -128,6 +130,7 @@ def plan_collection(store: ArtifactStore, drop: Sequence[str], grace_s: float) -
         (deferred if live else garbage).append(item)
     waiting = {stage.key for stage in kept_stages if stage.status not in ("done", "skipped")}
     fresh = {_stage_of(meta.path) for meta in metas.values() if meta.modified_s > oldest}
+    fresh |= held
     for path, meta in metas.items():
         if path in placed:
             continue
@@ -186,26 +189,38 @@ def collect(store: ArtifactStore, plan: Plan) -> None:
         remove(records)
 
 
+def _held_keys(store: ArtifactStore, metas: Mapping[str, ObjectMeta]) -> set[str]:
+    """Stage keys that a process works on; a lease that nobody renews any more is not asked for."""
+    renewed = {
+        _stage_of(path)
+        for path, meta in metas.items()
+        if path.startswith("leases/") and meta.modified_s > time.time() - LONG_AGO_S
+    }
+    return {key for key in renewed if is_held(store.objects, key)}
+
+
 def _live_runs(
-    metas: dict[str, ObjectMeta], stages: Sequence[StageRecord], oldest: float
+    metas: Mapping[str, ObjectMeta], stages: Sequence[StageRecord], held: set[str], oldest: float
 ) -> set[str]:
-    """Runs of which a stage runs and has given a sign of life within the grace period."""
-    signs: dict[str, float] = defaultdict(float)
-    for meta in metas.values():
-        stage = _stage_of(meta.path)
-        signs[stage] = max(signs[stage], meta.modified_s)
+    """Runs that are at work on a stage: they hold its lease, or have one that ran just now."""
+    leased = {_stage_of(path) for path in metas if path.startswith("leases/")}
     return {
         stage.run
         for stage in stages
         if stage.status == "running"
-        and max(signs[stage.key], metas[stage.path].modified_s if stage.path in metas else 0.0)
-        > oldest
+        and (
+            stage.key in held
+            # A store of before there were leases: then a young record has to do.
+            or (stage.key not in leased and _written_s(metas, stage) > oldest)
+        )
     }
 
 
+def _written_s(metas: Mapping[str, ObjectMeta], stage: StageRecord) -> float:
+    return metas[stage.path].modified_s if stage.path in metas else 0.0
+
+
 def _stage_of(path: str) -> str:
-    """The stage key whose partial rows, pages or lease an object is; empty for all others."""
+    """The stage key whose partial rows or lease an object is; empty for all others."""
     parts = path.split("/")
-    if parts[0] not in ("partial", "leases") or len(parts) < 2:
-        return ""
-    return parts[1].partition(".")[0]
+    return parts[1] if parts[0] in ("partial", "leases") and len(parts) > 2 else ""

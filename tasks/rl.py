@@ -49,7 +49,11 @@ def reinforce(
         context,
         "rl",
         "tasks.jobs.rl:run",
-        sections={"rl": config.rl, "training": config.training, "reward": config.reward},
+        sections={
+            "rl": config.rl,
+            "training": config.training.that_matters,
+            "reward": config.reward,
+        },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
         outputs=("policy", "trajectories", "pages"),
         question_ids=[question.question_id for question in chosen],

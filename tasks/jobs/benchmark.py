@@ -15,7 +15,7 @@ from tasks.heavy_child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
         description = "Gate questions" if source == "gate" else "Benchmark questions"
-        pages = PageLog(job.store, job.key, sampler.recorder)
-        trajectories = sampler.run_logged(rollouts, description, job.store, job.key, pages)
+        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, description, log, pages)
     metrics = {"metrics": sampling_metrics(trajectories)}
     recorded = write_rollouts(job, trajectories, pages, metrics)
     # An infrastructure fault is not a wrong answer: `num_questions` shows how many were scored.
@@ -58,8 +58,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     answered = job.write_table("answers", answers, parents=[recorded])
     scores = _benchmark_rows(answers, config.benchmark.confidence)
     job.write_table("benchmarks", scores, parents=[answered])
-    ShardLog(job.store, job.key).clear()
-    pages.clear()
+    clear_partial(job.store, job.key)
     return {}
 
 

@@ -10,6 +10,7 @@ from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import load_tokenizer, open_tools, sampling_metrics
 from tasks.selection import TRAIN_SPLIT
+from tasks.shards import ShardLog, clear_partial
 from training.construction.chains import build_cold_start
 
 
@@ -20,7 +21,8 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     questions = job.store.read_questions(job.inputs["questions"])
     tokenizer = load_tokenizer(job.store.policy_folder(job.inputs["policy"]))
     recorder = PageRecorder()
-    with open_tools(config, recorder) as tools:
+    pages, log = PageLog(job.store, job.key, recorder), ShardLog(job.store, job.key)
+    with open_tools(config, recorder) as tools, log.open(pages.flush) as keep:
         trajectories = build_cold_start(
             [question for question in questions if question.split == TRAIN_SPLIT],
             tools,
@@ -29,8 +31,9 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             config.cold_start,
             config.seed,
             iteration=job.context.iteration,
+            on_finished=keep,
+            finished={trajectory.trajectory_id: trajectory for trajectory in log.trajectories()},
         )
-    pages = PageLog(job.store, job.key, recorder)
     write_rollouts(job, trajectories, pages, {"metrics": sampling_metrics(trajectories)})
-    pages.clear()
+    clear_partial(job.store, job.key)
     return {}

@@ -18,8 +18,7 @@ from tasks.manifest import ROWS_ITERATION, ArtifactRef
 from tasks.rows import page_row, trajectory_row
 from tasks.shards import ShardLog
 
-PAGES_SUFFIX = ".pages"
-"""What a stage key's own folder under `partial/` is told apart by from that of its pages."""
+_FOLDER = "pages"
 
 
 class PageLog:
@@ -32,7 +31,7 @@ class PageLog:
     """
 
     def __init__(self, store: ArtifactStore, key: str, recorder: PageRecorder) -> None:
-        self._log = ShardLog(store, f"{key}{PAGES_SUFFIX}", "pages")
+        self._log = ShardLog(store, key, "pages", _FOLDER)
         self._recorder = recorder
         self._rows = {row["page"]: row for row in self._log.rows()}
 
@@ -62,10 +61,6 @@ class PageLog:
             if page not in self._rows:
                 raise StoreError(f"page {view.url} ({page[:12]}) was seen, but never logged")
         return [self._rows[page] for page in sorted(seen)]
-
-    def clear(self) -> None:
-        """Removes the log; the stage's artifacts stand."""
-        self._log.clear()
 
 
 def write_rollouts(

@@ -10,7 +10,7 @@ from tasks.heavy_child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
@@ -34,9 +34,8 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         for index in range(config.rollout.num_rollouts)
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
-        pages = PageLog(job.store, job.key, sampler.recorder)
-        trajectories = sampler.run_logged(rollouts, "Rollouts", job.store, job.key, pages)
+        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, "Rollouts", log, pages)
     write_rollouts(job, trajectories, pages, {"metrics": sampling_metrics(trajectories)})
-    ShardLog(job.store, job.key).clear()
-    pages.clear()
+    clear_partial(job.store, job.key)
     return {}

@@ -18,13 +18,9 @@ from agents.toolset import make_tools
 from agents.trajectory import Trajectory
 from agents.web.local import open_web
 from agents.web.site import WebSite
-from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig
 from tasks.jobs.page_log import PageLog
 from tasks.shards import ShardLog
-
-_SHARD_SIZE = 8
-"""Finished trajectories in one shard: what a killed stage may lose."""
 
 
 class Sampler:
@@ -70,45 +66,24 @@ class Sampler:
         )
 
     def run_logged(
-        self,
-        jobs: Sequence[RolloutJob],
-        description: str,
-        store: ArtifactStore,
-        key: str,
-        pages: PageLog,
+        self, jobs: Sequence[RolloutJob], description: str, log: ShardLog, pages: PageLog
     ) -> list[Trajectory]:
         """Like `run`, but what is finished is logged, and what was logged is not done again.
 
         Args:
-            jobs: The whole stage's jobs, including those that an earlier start finished.
+            jobs: All jobs, including those that an earlier start finished.
             description: What the bar says.
-            store: Where the log is kept.
-            key: Key of the stage; its log.
+            log: The log.
             pages: The log of the pages that they see.
 
         Returns:
             All trajectories in the order of the jobs.
         """
-        log = ShardLog(store, key)
         finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
-        waiting: list[Trajectory] = []
-
-        def save() -> None:
-            # Pages first: whatever trajectory is found again, its pages are there too.
-            pages.flush()
-            log.append_trajectories(waiting)
-            waiting.clear()
-
-        def keep(trajectory: Trajectory) -> None:
-            finished[trajectory.trajectory_id] = trajectory
-            waiting.append(trajectory)
-            if len(waiting) >= _SHARD_SIZE:
-                save()
-
-        try:
-            self.run([job for job in jobs if job.trajectory_id not in finished], description, keep)
-        finally:
-            save()
+        left = [job for job in jobs if job.trajectory_id not in finished]
+        with log.open(pages.flush) as keep:
+            made = self.run(left, description, keep)
+        finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
 
 

@@ -81,7 +81,7 @@ def test_nothing_young_goes(sample_run) -> None:
     store = sample_run.store
     store.objects.put_new("artifacts/verdicts/" + "0" * 64 + "/rows.parquet", b"being written")
     store.write_table("verdicts", [], stage_key="alone", name="verdicts")
-    ShardLog(store, "rollout-new.pages", "pages").append(
+    ShardLog(store, "rollout-new", "pages", "pages").append(
         [dict.fromkeys(("page", "url", "title", "text_digest", "text", "fetched_at"), "x")]
     )
     plan = plan_collection(store, (), DAY_S)
@@ -98,10 +98,13 @@ def test_a_stopped_run_keeps_what_it_goes_on_from(sample_run) -> None:
     log.save_stage(StageRecord("demo", 2, "rollout", "rollout-next", "stopped"))
     for key in ("rollout-next", "rollout-other"):
         store.objects.put(f"partial/{key}/shard-1.parquet", b"x")
-        store.objects.put(f"leases/{key}", b"x")
+        store.objects.put(f"leases/{key}/000001.json", b"x")
     store.write_table("rewards", [], stage_key="rollout-next", name="rewards")
     age(store, 10 * DAY_S)
-    assert removed(store) == {"partial/rollout-other/shard-1.parquet", "leases/rollout-other"}
+    assert removed(store) == {
+        "partial/rollout-other/shard-1.parquet",
+        "leases/rollout-other/000001.json",
+    }
 
 
 def test_while_a_run_is_alive_it_loses_nothing_that_it_may_reuse(sample_run) -> None:
