@@ -114,7 +114,9 @@ def _refreshed(
 def _read(
     objects: ObjectStore, kind: DocumentKind, documents: Sequence[ObjectMeta]
 ) -> list[dict[str, object]]:
-    rows = []
+    rows: list[dict[str, object]] = []
+    if not documents:
+        return rows
     with progress(f"Read {kind.name}", len(documents), "documents") as bar:
         for first in range(0, len(documents), _AT_ONCE):
             part = documents[first : first + _AT_ONCE]

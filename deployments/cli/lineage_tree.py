@@ -36,7 +36,8 @@ def lineage_trees(down: Lineage, up: Lineage, shown: int | None) -> Iterator[Tre
         up: What it led to.
         shown: Most things of one sort that are shown in one place; None: all.
     """
-    yield from _Drawing(down, shown, _below).trees("made from")
+    if down.edges or not up.edges:
+        yield from _Drawing(down, shown, _below).trees("was made from")
     if up.edges:
         yield from _Drawing(up, shown, _above).trees("led to")
 
@@ -73,10 +74,9 @@ class _Drawing:
         for position, node in enumerate(self._policies):
             if position and not self._next.get(node):
                 continue
-            label = self._label(node)
-            label.append(f"  {direction}" if self._next.get(node) else f"  {direction} nothing")
-            label.stylize("bold")
-            tree = Tree(label)
+            nothing = "" if self._next.get(node) else " nothing"
+            label = f"{self._label(node).plain} {direction}{nothing}"
+            tree = Tree(Text(label, style="bold"))
             self._drawn.add(node)
             self._grow(tree, node)
             yield tree
