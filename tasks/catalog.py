@@ -22,7 +22,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import DOCUMENTS
 from tasks.catalog_index import CatalogIndex, open_index
 from tasks.table_files import table_dataset
-from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, View
+from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, VIEWS, View
 
 _OF_THE_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
 _WHOLE = pa.decimal128(38, 0)
@@ -59,10 +59,9 @@ class Catalog:
         self._db = duckdb.connect(config={"python_enable_replacements": "false"})
         self._db.execute("SET disabled_optimizers = 'join_filter_pushdown'")
         self._db.execute("CREATE SCHEMA internal")
-        for kind in DOCUMENTS:
-            table = getattr(self.index, kind.name)
-            shown = [name for name in table.column_names if name not in _NOT_IN_SQL]
-            self._fill(f"internal.{kind.name}", table.select(shown))
+        self._documents = {kind.name: self._shown(kind.name) for kind in DOCUMENTS}
+        for name, table in self._documents.items():
+            self._fill(f"CREATE TABLE internal.{name} AS", table.schema.empty_table())
         self._waiting = {view.name: view for view in TABLE_VIEWS}
         for view in TABLE_VIEWS:
             self._db.register(view.name, _plain(view.schema).empty_table())
@@ -105,18 +104,26 @@ class Catalog:
         except duckdb.Error as error:
             raise UsageError(f"query: {_line(error)}") from error
 
-    def _fill(self, name: str, table: pa.Table) -> None:
+    def _shown(self, name: str) -> pa.Table:
+        table: pa.Table = getattr(self.index, name)
+        return table.select([c for c in table.column_names if c not in _NOT_IN_SQL])
+
+    def _fill(self, statement: str, table: pa.Table) -> None:
         self._db.register("incoming", table)
-        self._db.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608
+        self._db.execute(f"{statement} SELECT * FROM incoming")  # noqa: S608
         self._db.unregister("incoming")
 
     def _open_tables(self, sql: str) -> None:
-        """Puts the files behind every view whose name is a word of the query."""
+        """Puts rows and files behind every view whose name is a word of the query."""
         words = set(re.findall(r"\w+", sql.lower()))
+        if words & _NAMES_BY_TEXT:
+            words |= {view.name for view in VIEWS}
+        needed = [view.sql for view in VIEWS if view.name in words]
+        for name in list(self._documents):
+            if any(f"internal.{name}" in text for text in needed):
+                self._fill(f"INSERT INTO internal.{name}", self._documents.pop(name))
         if words & {view.name for view in NESTED_VIEWS}:
             words.add("trajectories")
-        if words & _NAMES_BY_TEXT:
-            words |= set(self._waiting)
         for name in words & set(self._waiting):
             view = self._waiting.pop(name)
             of_kind = self.index.manifests.filter(pc.field("kind") == name)

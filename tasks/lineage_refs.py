@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import pyarrow.compute as pc
+
 from agents.errors import UsageError
 from tasks.lineage import TYPES, Node
 from tasks.lineage_store import LineageStore
@@ -148,9 +150,8 @@ def _scores(store: LineageStore, policies: Sequence[str], benchmark: str, run: s
     """Scores of policies on a benchmark; of several, those that a run made or reused."""
     of_run = {
         ref["digest"]
-        for row in store.index.stages.select(["run", "artifacts"]).to_pylist()
-        if row["run"] == run
-        for ref in row["artifacts"]
+        for refs in store.index.stages.filter(pc.field("run") == run)["artifacts"].to_pylist()
+        for ref in refs
     }
     found: _Found = []
     known: set[str] = set()

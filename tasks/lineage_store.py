@@ -47,10 +47,22 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """What names a row; elsewhere it is the trajectory's id."""
 
+_OF_A_MANIFEST = (
+    "kind",
+    "digest",
+    "key",
+    "name",
+    "run",
+    "iteration",
+    "num_rows",
+    "created_at",
+)
+"""Columns of the index that an `Artifact` begins with, in its order."""
+
 Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(slots=True)
 class Artifact:
     """One artifact, whoever made it.
 
@@ -63,7 +75,7 @@ class Artifact:
         iteration: The iteration that made it first.
         num_rows: Rows of a table; None for a policy.
         created_at: When, ISO 8601 in UTC.
-        file: Its table's object; None for a policy.
+        row: Its row in the index.
         parents: Digests of what it was made from, by kind.
         children: Digests of what was made from it, by kind.
     """
@@ -76,9 +88,9 @@ class Artifact:
     iteration: int
     num_rows: int | None
     created_at: str
-    file: StoredFile | None
-    parents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    children: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    row: int
+    parents: dict[str, list[str]] = field(default_factory=dict)
+    children: dict[str, list[str]] = field(default_factory=dict)
 
 
 class LineageStore:
@@ -99,18 +111,24 @@ class LineageStore:
         self._store = store
         self._of_key: dict[str, dict[str, str]] = defaultdict(dict)
         self._tables: dict[str, dict[str, Row]] = {}
-        columns = ("kind", "digest", "key", "name", "run", "iteration", "num_rows", "created_at")
-        described = index.manifests.select([*columns, "files", "parents"]).to_pylist()
-        for row in described:
-            files = row["files"]
-            if row["digest"] not in self.artifacts:
-                file = StoredFile(**files[0]) if row["kind"] in _COLUMNS and files else None
-                own = {name: row[name] for name in columns}
-                self.artifacts[row["digest"]] = Artifact(**own, file=file)
-            self._of_key[row["key"]].setdefault(row["kind"], row["digest"])
-        for row in described:
-            for parent in row["parents"]:
-                self._link(row["digest"], row["kind"], parent["digest"], parent["kind"])
+        table = index.manifests.combine_chunks()
+        columns = [table[name].to_pylist() for name in _OF_A_MANIFEST]
+        for row, values in enumerate(zip(*columns, strict=True)):
+            artifact = Artifact(*values, row)
+            if artifact.digest not in self.artifacts:
+                self.artifacts[artifact.digest] = artifact
+            self._of_key[artifact.key].setdefault(artifact.kind, artifact.digest)
+        # Column by column: lists of structs are slow to make into objects.
+        parents = pc.list_flatten(table["parents"])
+        children = pc.list_parent_indices(table["parents"]).to_pylist()
+        digests, kinds = columns[1], columns[0]
+        for child, parent, kind in zip(
+            children,
+            pc.struct_field(parents, "digest").to_pylist(),
+            pc.struct_field(parents, "kind").to_pylist(),
+            strict=True,
+        ):
+            self._link(digests[child], kinds[child], parent, kind)
 
     def beside(self, digest: str, kind: str) -> str:
         """The artifact of a kind that the same stage made; empty where there is none."""
@@ -150,19 +168,20 @@ class LineageStore:
         return {name: whole[name] for name in wanted if name in whole}
 
     def _read(self, artifact: Artifact, where: pc.Expression | None) -> dict[str, Row]:
-        if artifact.file is None:
+        files = self.index.manifests["files"][artifact.row].as_py()
+        if artifact.kind not in _COLUMNS or len(files) != 1:
             return {}
         key = _key_of(artifact.kind)
         columns = list(dict.fromkeys((*key, *_COLUMNS[artifact.kind])))
-        table = read_columns(self._store, artifact.file, columns, where)
+        table = read_columns(self._store, StoredFile(**files[0]), columns, where)
         return {"/".join(row[name] for name in key): row for row in table.to_pylist()}
 
     def _link(self, child: str, child_kind: str, parent: str, parent_kind: str) -> None:
-        up = self.artifacts[child].parents[parent_kind]
+        up = self.artifacts[child].parents.setdefault(parent_kind, [])
         if parent not in up:
             up.append(parent)
         if parent in self.artifacts:
-            down = self.artifacts[parent].children[child_kind]
+            down = self.artifacts[parent].children.setdefault(child_kind, [])
             if child not in down:
                 down.append(child)
 
