@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -137,7 +138,8 @@ def copy_rollouts(source: ArtifactStore, target: ArtifactStore, wanted: int) -> 
             waiting.append(rows.slice(0, wanted - copy * recorded.num_rows))
             asked.append(renamed(questions, ("question_id",), copy))
             if sum(map(len, waiting)) >= _ROW_GROUP or copy == copies - 1:
-                writer.write_table(pa.concat_tables(waiting), row_group_size=_ROW_GROUP)
+                rows = with_noise(pa.concat_tables(waiting), copy)
+                writer.write_table(rows, row_group_size=_ROW_GROUP)
                 waiting.clear()
     target.write_table("questions", pa.concat_tables(asked), stage_key="made", name="questions")
     with file.open("rb") as opened:
@@ -170,6 +172,16 @@ def recorded_rollouts(store: ArtifactStore) -> tuple[pa.Table, pa.Table]:
     questions = pa.concat_tables([store.read_table(parent) for parent in parents])
     used = questions.filter(pc.is_in(questions["question_id"], recorded["question_id"].unique()))
     return recorded, used
+
+
+def with_noise(table: pa.Table, seed: int) -> pa.Table:
+    """The same rows with other logprobs, so that copies take the room of real trajectories."""
+    table = table.combine_chunks()
+    position = table.column_names.index("logprobs")
+    lists = pa.concat_arrays(table["logprobs"].chunks)
+    noise = np.random.default_rng(seed).normal(size=len(lists.values)).astype(np.float32)
+    own = pa.ListArray.from_arrays(lists.offsets, pa.array(noise))
+    return table.set_column(position, table.schema.field("logprobs"), own)
 
 
 def renamed(table: pa.Table, names: tuple[str, ...], copy: int) -> pa.Table:

@@ -17,6 +17,7 @@ from agents.errors import StoreError
 from training.filters import INPUT_SCHEMA, signature_of
 
 _BATCH_ROWS = 8192
+_BUFFER = 1 << 20
 _OWN = ("trajectory_id", "question_id", "stop_reason", "format_ok", "num_tool_calls", "num_tokens")
 _CALLS = ("turns.list.element.action", "turns.list.element.arguments")
 _EXAMPLE = ("trajectory_id", "question_id", "token_ids", "loss_mask")
@@ -83,7 +84,8 @@ def _turns(batch: pa.RecordBatch) -> list[list[dict[str, str]]]:
 
 def _batches(file: Path, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(file, memory_map=True) as opened:
+        # Through a buffer: a column chunk read whole, or mapped, would count by its full size.
+        with pq.ParquetFile(file, buffer_size=_BUFFER) as opened:
             yield from opened.iter_batches(_BATCH_ROWS, columns=list(names))
     except (pa.ArrowException, OSError) as error:
         reason = str(error).split("\n", 1)[0]
