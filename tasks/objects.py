@@ -13,8 +13,9 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -144,6 +145,20 @@ class ObjectStore:
         """
         with one_line("read", self._where(path)):
             return self._patiently(lambda: self._transfers.read(path))
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The content of an object, a piece at a time and in bounded memory.
+
+        Raises:
+            StoreError: There is no such object, or it could not be read.
+        """
+        with one_line("read", self._where(path)):
+            parts = self._patiently(lambda: self._transfers.parts(path))
+            if parts is None:
+                raise StoreError(f"{path} is missing from the store {self.uri}")
+            with closing(parts):
+                for part in parts:
+                    yield bytes(part)
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """The content of many objects, in order; those of a remote store are asked for at once.

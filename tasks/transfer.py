@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obstore import Bytes, GetOptions, GetResult
     from obstore.store import ObjectStore as Handle
 
-    _Parts = Generator[Bytes, None, None]
+    Parts = Generator[Bytes, None, None]
 
 
 class Transfers:
@@ -52,7 +52,7 @@ class Transfers:
 
     def read(self, path: str) -> bytes | None:
         """The content of an object, None where there is none."""
-        parts = self._parts(path)
+        parts = self.parts(path)
         if parts is None:
             return None
         with closing(parts):
@@ -60,7 +60,7 @@ class Transfers:
 
     def fetch(self, path: str, file: Path) -> str | None:
         """Writes an object into a file; returns the digest of its content, None for no object."""
-        parts = self._parts(path)
+        parts = self.parts(path)
         if parts is None:
             return None
         digest = hashlib.sha256()
@@ -70,7 +70,7 @@ class Transfers:
                 out.write(part)
         return digest.hexdigest()
 
-    def _parts(self, path: str) -> _Parts | None:
+    def parts(self, path: str) -> Parts | None:
         """The content in order, None where there is no object."""
         try:
             answer = obstore.get(self._handle, path)
@@ -83,7 +83,7 @@ class Transfers:
             return _whole(answer)
         return self._ranges(path, meta["size"], meta["e_tag"])
 
-    def _ranges(self, path: str, size: int, e_tag: str | None) -> _Parts:
+    def _ranges(self, path: str, size: int, e_tag: str | None) -> Parts:
         def fetch(start: int) -> Bytes:
             options: GetOptions = {"range": (start, min(start + self._part_bytes, size))}
             if e_tag is not None:
@@ -105,5 +105,5 @@ class Transfers:
                     future.cancel()
 
 
-def _whole(answer: GetResult) -> _Parts:
+def _whole(answer: GetResult) -> Parts:
     yield answer.bytes()

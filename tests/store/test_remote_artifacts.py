@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from store_samples import question, trajectory
 from store_servers import KEYS
@@ -15,8 +17,10 @@ from tasks.config import StageConfig, StageContext
 from tasks.jobs.payload import Job, payload_of
 from tasks.rows import question_row, trajectory_row
 from tasks.runs import PolicyEntry, RunLog, RunRecord
+from tasks.schemas import TABLES
 from tasks.shards import ShardLog
 from tasks.store_config import StoreConfig
+from tasks.table_filesystem import table_filesystem
 
 
 def write(store: ArtifactStore, count: int = 3, key: str = "rollout-1", wall_s: float = 1.5):
@@ -154,3 +158,37 @@ def test_a_child_reaches_the_same_store_and_holds_no_keys(store, config, tmp_pat
         (folder / "weights").write_bytes(b"x")
         assert tmp_path in folder.parents
     assert not folder.exists()
+
+
+def test_arrow_fetches_only_the_tables_that_a_filter_leaves(store, config):
+    files = {}
+    for key in ("a", "b"):
+        rows = [trajectory_row(trajectory(0, answer=key))]
+        ref = store.write_table("trajectories", rows, stage_key=key, name="t")
+        (files[key],) = store.manifest(ref).files
+    local = ArtifactStore.open(config).local
+    filesystem = table_filesystem(local, list(files.values()))
+    parquet = ds.ParquetFileFormat()
+    fragments = [
+        parquet.make_fragment(file.path, filesystem, ds.field("key") == key)
+        for key, file in files.items()
+    ]
+    schema = TABLES["trajectories"].schema.append(pa.field("key", pa.string()))
+    dataset = ds.FileSystemDataset(fragments, schema, parquet, filesystem)
+    if store.objects.is_remote:
+        store.objects.delete([files["a"].path])
+    found = dataset.to_table(columns=["answer"], filter=ds.field("key") == "b")
+    assert found.to_pylist() == [{"answer": "b"}]
+    if store.objects.is_remote:
+        with pytest.raises(StoreError, match=r"rows\.parquet is missing from the store"):
+            dataset.to_table(columns=["answer"])
+
+
+def test_an_objects_pieces_are_its_content(store, model):
+    path = "w/weights"
+    store.objects.put_file(path, model / "model.safetensors")
+    pieces = list(store.objects.pieces(path))
+    assert len(pieces) == (2 if store.objects.is_remote else 1)
+    assert b"".join(pieces) == (model / "model.safetensors").read_bytes()
+    with pytest.raises(StoreError, match="w/none is missing from the store"):
+        list(store.objects.pieces("w/none"))
