@@ -11,7 +11,6 @@ from agents.progress import progress
 from tasks.artifacts import ArtifactStore
 from tasks.digests import files_digest, table_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.object_pieces import pieces
 from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunRecord, StageRecord, run_record_of, stage_record_of
 from tasks.schemas import POLICIES, TABLES
@@ -115,7 +114,7 @@ def _file_problem(
     keep = rows and manifest.ref.kind in TABLES
     digest, parts = hashlib.sha256(), []
     try:
-        for piece in pieces(store.objects, file.path):
+        for piece in store.objects.pieces(file.path):
             digest.update(piece)
             if keep:
                 parts.append(piece)
