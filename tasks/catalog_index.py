@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def open_index(
         StoreError: A document is damaged, or the store cannot be read.
     """
     file = file or index_file(objects)
-    listed = [*objects.list_meta("manifests"), *objects.list_meta("runs")]
+    with ThreadPoolExecutor(2, thread_name_prefix="listing") as pool:
+        manifests, records = pool.map(objects.list_meta, ("manifests", "runs"))
+    listed = [*manifests, *records]
     known = _load(file) if len(listed) >= worth_keeping else None
     tables: list[pa.Table] = []
     num_read, changed = 0, known is None
@@ -85,8 +88,7 @@ def open_index(
         tables.append(table)
     if changed and len(listed) >= worth_keeping:
         _save(file, tables)
-    manifests, runs, stages = tables
-    return CatalogIndex(manifests, runs, stages, num_read)
+    return CatalogIndex(tables[0], tables[1], tables[2], num_read)
 
 
 def _refreshed(
