@@ -45,8 +45,10 @@ def run_evolution(
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
-        name, iteration, policy, promoted, benchmarks and average) and wall_s; `stopped` gives
-        the reason where the stop rule ended the run early.
+        name, iteration, policy, promoted, benchmarks and average), stages (those of this call,
+        in order; each with stage, iteration, subject, status, reused and wall_s) and wall_s, the
+        seconds of all calls for this run; `stopped` gives the reason where the stop rule ended
+        the run early.
 
     Raises:
         EvolveSearchError: A stage failed; the same call goes on from there.
@@ -65,7 +67,7 @@ def run_evolution(
 
 def _is_done(config: EvolutionConfig, run: str) -> bool:
     """Whether the run has finished before; then it most likely computes nothing."""
-    record = RunLog(ArtifactStore.open(config.store.uri).objects).run(run)
+    record = RunLog(ArtifactStore.open(config.store).objects).run(run)
     return record is not None and record.status == "done"
 
 

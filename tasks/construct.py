@@ -14,6 +14,7 @@ from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
 from tasks.heavy import run_heavy
 from tasks.jobs.payload import payload_of
+from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
 from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
@@ -47,13 +48,14 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
         UsageError: The model or a file named in the configuration cannot be used.
         AssetError: An input could not be fetched.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
 
-    def compute(key: str) -> None:
+    def compute(lease: Lease) -> None:
         run_heavy(
             "tasks.jobs.construct:run",
-            payload_of(config, context, key, {}),
+            payload_of(config, context, lease.key, {}),
             description="construct",
+            lease=lease,
         )
 
     sections: dict[str, Any] = {

@@ -37,10 +37,12 @@ class HeavyLauncher:
         self._control: socket.socket | None = None
         self._owner = 0
 
-    def ensure(self) -> None:
-        """Starts the server where none lives."""
+    def ensure(self) -> int:
+        """Starts the server where none lives; returns its process id."""
         with self._lock:
             self._ensure()
+            assert self.process is not None
+            return self.process.pid
 
     def send(self, request: Mapping[str, str], descriptors: list[int]) -> None:
         """Sends one request with its descriptors."""
