@@ -138,8 +138,8 @@ def _contents(store: ArtifactStore, run: str) -> tuple[Contents, dict[str, bytes
         key=lambda path: (path.endswith("/run.json"), path),
     )
     documents: dict[str, bytes] = {}
-    for path in (*sorted(map(manifest_path, closure.manifests)), *records):
-        data = store.objects.get(path)
+    paths = [*sorted(map(manifest_path, closure.manifests)), *records]
+    for path, data in zip(paths, store.objects.get_many(paths), strict=True):
         if data is None:
             raise StoreError(f"{path} was removed while the run was being archived")
         documents[path] = data
