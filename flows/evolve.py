@@ -21,6 +21,7 @@ from flows.report import RunReport
 from flows.stages import benchmark, cold_start, construct, filter_, sft
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
+from tasks.construct import check_inputs
 from tasks.heavy import start_heavy, stop_heavy
 from tasks.runs import RunLog, utc_now
 
@@ -53,6 +54,7 @@ def run_evolution(
         EvolveSearchError: A stage failed; the same call goes on from there.
     """
     context = run_context(config, name, no_reuse, redo)
+    check_inputs(config)
     if not _is_done(config, context.run):
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()
@@ -65,7 +67,7 @@ def run_evolution(
 
 def _is_done(config: EvolutionConfig, run: str) -> bool:
     """Whether the run has finished before; then it most likely computes nothing."""
-    record = RunLog(ArtifactStore.open(config.store.uri).objects).run(run)
+    record = RunLog(ArtifactStore.open(config.store).objects).run(run)
     return record is not None and record.status == "done"
 
 

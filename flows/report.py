@@ -25,7 +25,7 @@ class RunReport:
 
     def __init__(self, config: EvolutionConfig, context: StageContext) -> None:
         self._config = config
-        self._store = ArtifactStore.open(config.store.uri)
+        self._store = ArtifactStore.open(config.store)
         self._runs = RunLog(self._store.objects)
         self._entries: list[dict[str, Any]] = []
         self._stages: list[StageEvent] = []

@@ -8,9 +8,10 @@ Layout under the store's URI:
 - `partial/<stage key>/…`: finished rows of a stage that still runs (`tasks.shards`);
 - `runs/<run>/…`: records of runs and stages (`tasks.runs`).
 
-The other modules: `objects` (the object-store library), `schemas` (declared columns), `tables`
-(rows and Parquet), `rows` (questions and trajectories as rows), `digests`, `manifest`,
-`policies` (model folders), `stage_cache` (keys), `catalog` (SQL over all of it).
+The other modules: `objects` (named objects, local or remote), `local_files` (the same as files of
+this machine), `schemas` (declared columns), `tables` (rows and Parquet), `rows` (questions and
+trajectories as rows), `digests`, `manifest`, `policies` (model folders), `stage_cache` (keys),
+`catalog` (SQL over all of it). docs/storage.md says what is promised.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ import pyarrow as pa
 from agents.errors import StoreError
 from agents.trajectory import PolicyRef, Question, Trajectory
 from tasks.digests import file_digest, files_digest, table_digest
+from tasks.local_files import LocalFiles
 from tasks.manifest import ArtifactRef, Manifest, StoredFile
 from tasks.objects import ObjectStore
-from tasks.policies import checked_folder, policy_files, policy_path, resolve_policy
+from tasks.policies import policy_files, policy_path, resolve_policy
 from tasks.rows import question_of, trajectory_of
-from tasks.runs import utc_now
+from tasks.runs import RunLog, utc_now
 from tasks.schemas import POLICIES
 from tasks.stage_cache import code_version
+from tasks.store_config import StoreConfig
 from tasks.tables import conform, from_parquet, kind_of, to_parquet
 
 _ROWS = "rows.parquet"
@@ -42,21 +45,26 @@ class ArtifactStore:
 
     Attributes:
         objects: The objects beneath.
+        local: Their content as files of this machine.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
+        self.local = LocalFiles(objects)
         self._manifests: dict[str, Manifest] = {}
 
     @classmethod
-    def open(cls, uri: str | Path) -> ArtifactStore:
-        """Opens a store, made where it does not exist.
+    def open(cls, where: StoreConfig | str | Path) -> ArtifactStore:
+        """Opens a store; a local folder is made where it does not exist.
+
+        Args:
+            where: The configuration, or a plain folder or URI.
 
         Raises:
-            UsageError: The URI names no local folder.
-            StoreError: The folder cannot be made.
+            UsageError: It names no store.
+            StoreError: It cannot be made or reached.
         """
-        return cls(ObjectStore.open(uri))
+        return cls(ObjectStore.open(where))
 
     @property
     def uri(self) -> str:
@@ -101,6 +109,8 @@ class ArtifactStore:
         if not self.objects.put_new(path, data):
             # Equal content was stored before, with timings of its own: those bytes stay.
             data = self._bytes(path)
+            if table_digest(declared, from_parquet(declared, data, path)) != digest:
+                raise StoreError(f"{path} is damaged: remove it and run the same command again")
         file = StoredFile(path, len(data), hashlib.sha256(data).hexdigest())
         ref = ArtifactRef(kind, digest, stage_key, name)
         return self._publish(ref, (file,), table.num_rows, parents, run, iteration, metadata)
@@ -130,7 +140,9 @@ class ArtifactStore:
         files = []
         for path, each in digests.items():
             stored = StoredFile(f"{policy_path(digest)}/{path.name}", path.stat().st_size, each)
-            self.objects.put_file(stored.path, path)
+            # What was stored before under its content's digest need not travel again.
+            if self.objects.size(stored.path) != stored.num_bytes:
+                self.objects.put_file(stored.path, path)
             files.append(stored)
         ref = ArtifactRef(POLICIES, digest, stage_key, name)
         return self._publish(ref, tuple(files), None, parents, run, iteration, metadata)
@@ -159,8 +171,11 @@ class ArtifactStore:
 
     def manifests(self) -> list[Manifest]:
         """All manifests, the oldest first."""
-        found = [self._load(path) for path in self.objects.paths("manifests")]
-        present = [manifest for manifest in found if manifest is not None]
+        paths = self.objects.paths("manifests")
+        unknown = [path for path in paths if path not in self._manifests]
+        for path, data in zip(unknown, self.objects.get_many(unknown), strict=True):
+            self._keep(path, data)
+        present = [self._manifests[path] for path in paths if path in self._manifests]
         return sorted(present, key=lambda m: (m.created_at, m.ref.key, m.ref.name))
 
     def read_table(self, ref: ArtifactRef) -> pa.Table:
@@ -170,7 +185,10 @@ class ArtifactStore:
             StoreError: It is not in this store, or damaged.
         """
         (file,) = self.manifest(ref).files
-        data = self._bytes(file.path)
+        if self.objects.is_remote:
+            data = self.local.table(file).read_bytes()
+        else:
+            data = self._bytes(file.path)
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise StoreError(f"{file.path} is damaged: its digest is not the manifest's")
         return from_parquet(kind_of(ref.kind), data, file.path)
@@ -184,16 +202,16 @@ class ArtifactStore:
         return [trajectory_of(row) for row in self.read_table(ref).to_pylist()]
 
     def policy_folder(self, policy: ArtifactRef | str) -> Path:
-        """The folder of a policy's files, given its reference or digest.
+        """The folder of a policy's files on this machine, given its reference or digest.
 
         Raises:
             StoreError: It is not in this store, or damaged.
         """
         if isinstance(policy, ArtifactRef):
-            return checked_folder(self.objects, self.manifest(policy))
+            return self.local.policy(self.manifest(policy))
         for manifest in self.manifests():
             if manifest.ref.kind == POLICIES and manifest.ref.digest == policy:
-                return checked_folder(self.objects, manifest)
+                return self.local.policy(manifest)
         raise StoreError(f"policy {policy[:12]} is not in the store {self.uri}")
 
     def resolve_policy(self, text: str) -> PolicyRef:
@@ -202,7 +220,8 @@ class ArtifactStore:
         Raises:
             UsageError: Nothing or more than one thing is meant.
         """
-        return resolve_policy(self.objects, self.manifests(), text)
+        manifests = self.manifests()
+        return resolve_policy(RunLog(self.objects), manifests, self.local.policy, text)
 
     def _publish(
         self,
@@ -235,10 +254,18 @@ class ArtifactStore:
         return winner.ref
 
     def _load(self, path: str) -> Manifest | None:
-        known = self._manifests.get(path)
-        if known is None and (data := self.objects.get(path)) is not None:
-            known = self._manifests[path] = Manifest.from_bytes(data, path)
-        return known
+        if path not in self._manifests:
+            self._keep(path, self.objects.get(path))
+        return self._manifests.get(path)
+
+    def _keep(self, path: str, data: bytes | None) -> None:
+        """Remembers a manifest that was read: none is ever changed."""
+        if data is None:
+            return
+        manifest = Manifest.from_bytes(data, path)
+        if _manifest_path(manifest.ref.key, manifest.ref.name) != path:
+            raise StoreError(f"manifest {path} is damaged: it is that of another artifact")
+        self._manifests[path] = manifest
 
     def _bytes(self, path: str) -> bytes:
         data = self.objects.get(path)

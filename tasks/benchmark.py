@@ -31,12 +31,12 @@ def score_policy(
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
     Returns:
-        The artifacts `answers`, `benchmarks` and `trajectories`.
+        The artifacts `answers`, `benchmarks`, `trajectories` and `pages`.
 
     Raises:
         UsageError: A benchmark is unknown, or there are no questions to ask.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
     known = store.read_questions(ref)
     asked = (
@@ -61,7 +61,7 @@ def score_policy(
             }
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("benchmarks", "answers", "trajectories"),
+        outputs=("benchmarks", "answers", "trajectories", "pages"),
         question_ids=[question.question_id for question in asked],
         options={"source": "gate" if gate else "benchmark"},
     )
@@ -69,7 +69,7 @@ def score_policy(
 
 def scores_of(config: StageConfig, benchmarks: str) -> dict[str, BenchmarkScore]:
     """Scores by benchmark of a `benchmarks` artifact, in the order they were asked."""
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     rows = store.read_table(resolve(store, "benchmarks", benchmarks)).to_pylist()
     names = [field.name for field in fields(BenchmarkScore)]
     scores = {row["benchmark"]: BenchmarkScore(**{n: row[n] for n in names}) for row in rows}
@@ -79,7 +79,7 @@ def scores_of(config: StageConfig, benchmarks: str) -> dict[str, BenchmarkScore]
 
 def gate_decision(config: StageConfig, current: str, candidate: str) -> GateDecision:
     """Decides on a candidate from two `answers` artifacts of the gate's questions."""
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     first, second = (
         {
             row["question_id"]: row["accuracy"]

@@ -16,6 +16,7 @@ from agents.web.config import WebConfig
 from evaluation.benchmarks import BenchmarkConfig
 from evaluation.gate import GateConfig
 from evaluation.questions.config import QuestionsConfig
+from tasks.store_config import StoreConfig
 from training.config import FilterConfig, RewardConfig, RlConfig, SftConfig, TrainingConfig
 from training.construction.config import ColdStartConfig
 
@@ -40,13 +41,6 @@ class RolloutConfig(Config):
     reuse_cold_start_questions: bool = False
     """Roll out and train on the cold start's own questions, instead of on questions that it has
     not seen: for a rehearsal with a tiny model, which knows no others."""
-
-
-class StoreConfig(Config):
-    """Where artifacts are kept."""
-
-    uri: str = "evolvesearch-store"
-    """Folder of the store, relative to the current one or absolute, or a `file://` URI."""
 
 
 class StageConfig(Config):

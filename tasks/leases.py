@@ -37,7 +37,7 @@ EXPIRY_S = 60.0
 RENEW_S = 10.0
 """Seconds between renewals."""
 
-_LONG_AGO_S = 900.0
+LONG_AGO_S = 900.0
 """A record this old needs no watching: no two clocks differ by so much."""
 _POLL_S = 0.1
 _POLL_AFAR_S = 1.0
@@ -287,7 +287,7 @@ class _Watch:
             return True
         if self.is_near:
             return not any(map(is_alive, record.processes))
-        return record.age_s > _LONG_AGO_S or time.monotonic() - self._since > EXPIRY_S
+        return record.age_s > LONG_AGO_S or time.monotonic() - self._since > EXPIRY_S
 
 
 def _path(key: str, generation: int) -> str:

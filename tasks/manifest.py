@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,12 @@ from typing import Any
 
 from agents.errors import StoreError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest's own layout."""
+
+ROWS_ITERATION = "rows_iteration"
+"""Key of the metadata of `trajectories` that says that all rows are of this iteration, so that a
+query for another one need not open them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Manifest:
         return sum(file.num_bytes for file in self.files)
 
     def to_bytes(self) -> bytes:
-        """The manifest as a JSON document."""
+        """The manifest as a JSON document, with a checksum over all the rest of it."""
         document = {
             "format": FORMAT,
             **self.ref.to_json(),
@@ -101,7 +106,9 @@ class Manifest:
             "created_at": self.created_at,
             "metadata": dict(self.metadata),
         }
-        return json.dumps(document, indent=1, sort_keys=True).encode()
+        # As it will be read back, where a number as a key has become text.
+        document = json.loads(_dump(document))
+        return _dump({**document, "checksum": _checksum(document)})
 
     @classmethod
     def from_bytes(cls, data: bytes, path: str) -> Manifest:
@@ -121,6 +128,11 @@ class Manifest:
                     f"manifest {path}: expected format {FORMAT}, got {value['format']}; "
                     "it was written by another version of evolvesearch"
                 )
+            if not _is_unchanged(data, value.pop("checksum"), value):
+                raise StoreError(
+                    f"manifest {path} is damaged: it was changed after it was written; "
+                    "remove it, and its stage is computed again"
+                )
             return cls(
                 ref=ArtifactRef.from_json(value),
                 files=tuple(StoredFile(**file) for file in value["files"]),
@@ -134,3 +146,20 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"manifest {path} is damaged: {type(error).__name__}") from error
+
+
+def _is_unchanged(data: bytes, checksum: str, rest: Mapping[str, Any]) -> bool:
+    """Whether a checksum is that of the rest of a document."""
+    # It is the first of the sorted keys: without its line, the bytes are those it was made from.
+    head = f'{{\n "checksum": "{checksum}",'.encode()
+    if data.startswith(head) and hashlib.sha256(b"{" + data[len(head) :]).hexdigest() == checksum:
+        return True
+    return checksum == _checksum(rest)
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_dump(document)).hexdigest()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agents.errors import StoreError, UsageError
+from agents.errors import UsageError
 from agents.trajectory import PolicyRef
 from tasks.digests import file_digest, files_digest
 from tasks.manifest import Manifest
-from tasks.objects import ObjectStore
 from tasks.runs import RunLog
 from tasks.schemas import POLICIES
 
@@ -43,40 +42,31 @@ def policy_digest(folder: Path) -> str:
     return files_digest((path.name, file_digest(path)) for path in policy_files(folder))
 
 
-def checked_folder(objects: ObjectStore, manifest: Manifest) -> Path:
-    """The folder of a stored policy, its files there and of the right size.
-
-    Raises:
-        StoreError: A file is missing or damaged.
-    """
-    for file in manifest.files:
-        size = objects.size(file.path)
-        if size != file.num_bytes:
-            raise StoreError(
-                f"policy {manifest.ref.digest[:12]} is damaged: {file.path} has "
-                f"{'no' if size is None else size} bytes, expected {file.num_bytes}"
-            )
-    return objects.path_of(policy_path(manifest.ref.digest))
-
-
 def policy_path(digest: str) -> str:
     """Where the files of a policy lie in the store."""
     return f"artifacts/{POLICIES}/{digest}"
 
 
-def resolve_policy(objects: ObjectStore, manifests: Sequence[Manifest], text: str) -> PolicyRef:
+def resolve_policy(
+    runs: RunLog,
+    manifests: Sequence[Manifest],
+    folder_of: Callable[[Manifest], Path],
+    text: str,
+) -> PolicyRef:
     """Finds the policy that a person means.
 
     Args:
-        objects: The store.
+        runs: The records of the store.
         manifests: All manifests of the store.
+        folder_of: The folder of a stored policy, checked.
         text: A prefix (4 digits or more) of a digest, `RUN` (its last promoted policy),
             `RUN/ITERATION` or `RUN/NAME` (`laptop/base`), or a local model folder.
 
     Raises:
         UsageError: Nothing or more than one thing is meant.
+        StoreError: The policy is damaged.
     """
-    digest = _of_run(RunLog(objects), text)
+    digest = _of_run(runs, text)
     by_digest = {m.ref.digest: m for m in manifests if m.ref.kind == POLICIES}
     if digest is None and len(text) >= 4:
         found = [known for known in by_digest if known.startswith(text)]
@@ -86,7 +76,7 @@ def resolve_policy(objects: ObjectStore, manifests: Sequence[Manifest], text: st
     if digest is not None:
         if digest not in by_digest:
             raise UsageError(f"policy {text}: its weights ({digest[:12]}) are not in this store")
-        return PolicyRef(checked_folder(objects, by_digest[digest]).as_uri(), digest)
+        return PolicyRef(folder_of(by_digest[digest]).as_uri(), digest)
     folder = Path(text).expanduser()
     if folder.is_dir():
         return PolicyRef(folder.resolve().as_uri(), policy_digest(folder))

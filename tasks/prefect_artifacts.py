@@ -39,7 +39,7 @@ def publish_benchmarks(
 
 def publish_verdicts(config: StageConfig, context: StageContext, verdicts: str) -> None:
     """Publishes how many trajectories the filter kept, and why it dropped the others."""
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     table = store.read_table(resolve(store, "verdicts", verdicts))
     counts = Counter(table.column("reason").to_pylist())
     create_table_artifact(

@@ -35,9 +35,9 @@ def reinforce(
         cold_start: Reference of the cold start's trajectories, None where there are none.
 
     Returns:
-        The artifacts `policy` and `trajectories`.
+        The artifacts `policy`, `trajectories` and `pages`.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
     part = part_of(
         store.read_questions(ref), config, context.iteration, question_ids(store, cold_start)
@@ -55,7 +55,7 @@ def reinforce(
             "reward": config.reward,
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("policy", "trajectories"),
+        outputs=("policy", "trajectories", "pages"),
         question_ids=[question.question_id for question in chosen],
         key_iteration=context.iteration,
     )

@@ -143,14 +143,12 @@ class RunLog:
         """
         path = f"runs/{name}/run.json"
         data = self._objects.get(path)
-        return None if data is None else _run_of(data, path)
+        return None if data is None else run_record_of(data, path)
 
     def runs(self) -> list[RunRecord]:
         """All runs, the oldest first."""
-        found = []
-        for path in self._objects.paths("runs"):
-            if path.endswith("/run.json") and (data := self._objects.get(path)) is not None:
-                found.append(_run_of(data, path))
+        paths = [path for path in self._objects.paths("runs") if path.endswith("/run.json")]
+        found = [run_record_of(data, path) for path, data in self._read(paths)]
         return sorted(found, key=lambda record: (record.started_at, record.run))
 
     def save_stage(self, record: StageRecord) -> None:
@@ -163,17 +161,25 @@ class RunLog:
 
     def stages(self, run: str | None = None) -> list[StageRecord]:
         """The stages of one run, or of all, in the order they started."""
-        found = []
-        for path in self._objects.paths("runs" if run is None else f"runs/{run}"):
-            if "/stages/" in path and (data := self._objects.get(path)) is not None:
-                found.append(_stage_of(data, path))
+        paths = self._objects.paths("runs" if run is None else f"runs/{run}")
+        paths = [path for path in paths if "/stages/" in path]
+        found = [stage_record_of(data, path) for path, data in self._read(paths)]
         return sorted(found, key=lambda record: (record.started_at, record.path))
+
+    def _read(self, paths: list[str]) -> list[tuple[str, bytes]]:
+        read = zip(paths, self._objects.get_many(paths), strict=True)
+        return [(path, data) for path, data in read if data is not None]
 
     def _put(self, path: str, record: RunRecord | StageRecord) -> None:
         self._objects.put(path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
 
 
-def _run_of(data: bytes, path: str) -> RunRecord:
+def run_record_of(data: bytes, path: str) -> RunRecord:
+    """Reads a run's record.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     try:
         value = json.loads(data)
         value["policies"] = tuple(PolicyEntry(**entry) for entry in value["policies"])
@@ -182,7 +188,12 @@ def _run_of(data: bytes, path: str) -> RunRecord:
         raise StoreError(f"record {path} is damaged: {error}") from error
 
 
-def _stage_of(data: bytes, path: str) -> StageRecord:
+def stage_record_of(data: bytes, path: str) -> StageRecord:
+    """Reads a stage's record.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     try:
         value = json.loads(data)
         value["artifacts"] = tuple(ArtifactRef.from_json(ref) for ref in value["artifacts"])

@@ -28,7 +28,7 @@ def fine_tune(
     Returns:
         The artifact `policy`, nothing where it was skipped.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     inputs = {
         "policy": resolve(store, POLICIES, policy),
         "sft_examples": resolve(store, "sft_examples", examples),

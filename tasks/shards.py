@@ -63,10 +63,15 @@ class ShardLog:
         self.append([trajectory_row(trajectory) for trajectory in trajectories])
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[Trajectory], None]]:
+    def open(
+        self, before: Callable[[], None] = lambda: None
+    ) -> Iterator[Callable[[Trajectory], None]]:
         """Takes trajectories as they end, and writes what has come about every second.
 
         Writing happens beside the work, in a thread of its own.
+
+        Args:
+            before: Called before each shard, to write first what its trajectories need.
 
         Yields:
             A function that takes one trajectory.
@@ -74,7 +79,7 @@ class ShardLog:
         Raises:
             StoreError: A shard could not be written; raised by that function, or at the end.
         """
-        writer = _Writer(self)
+        writer = _Writer(self, before)
         try:
             yield writer.add
         finally:
@@ -114,8 +119,9 @@ class ShardLog:
 class _Writer:
     """The thread behind `ShardLog.open`."""
 
-    def __init__(self, log: ShardLog) -> None:
+    def __init__(self, log: ShardLog, before: Callable[[], None]) -> None:
         self._log = log
+        self._before = before
         self._waiting: list[Trajectory] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -149,7 +155,9 @@ class _Writer:
     def _write(self) -> None:
         with self._lock:
             ready, self._waiting = self._waiting, []
-        self._log.append_trajectories(ready)
+        if ready:
+            self._before()
+            self._log.append_trajectories(ready)
 
 
 def clear_partial(store: ArtifactStore, stage_key: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +15,7 @@ import pyarrow.parquet as pq
 
 from agents.errors import StoreError
 from tasks.schemas import TABLES, TableKind
+from tasks.store_errors import one_line
 
 
 def kind_of(name: str) -> TableKind:
@@ -48,23 +53,40 @@ def conform(kind: TableKind, rows: pa.Table | Sequence[Mapping[str, Any]]) -> pa
         if isinstance(rows, pa.Table):
             table = _completed(kind.schema, rows)
         else:
-            table = pa.Table.from_pylist(list(rows), schema=kind.schema)
+            table = pa.Table.from_pylist(_sorted(kind, rows), schema=kind.schema)
     except (pa.ArrowException, ValueError, TypeError) as error:
         reason = str(error).split("\n", 1)[0]
         raise StoreError(f"{kind.name}: rows do not fit the declared columns: {reason}") from error
     for field in kind.schema:
         if not field.nullable and table[field.name].null_count:
             raise StoreError(f"{kind.name}: column {field.name} must not be null")
-    table = table.sort_by([(name, "ascending") for name in kind.key])
-    _reject_doubled(kind, table)
-    return table
+    return _ordered(kind, table)
 
 
 def to_parquet(table: pa.Table) -> bytes:
     """A table as one Parquet file."""
-    buffer = io.BytesIO()
+    buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    data: bytes = buffer.getvalue().to_pybytes()
+    return data
+
+
+def write_parquet_file(table: pa.Table, file: Path) -> None:
+    """Writes a table to a file outside the store, which appears whole.
+
+    Raises:
+        StoreError: It could not be written.
+    """
+    with one_line("write", str(file)):
+        handle, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}-")
+        try:
+            with os.fdopen(handle, "wb") as target:
+                pq.write_table(table, target, compression="zstd")
+            os.chmod(name, 0o644)
+            os.replace(name, file)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def from_parquet(kind: TableKind, data: bytes, path: str) -> pa.Table:
@@ -79,8 +101,7 @@ def from_parquet(kind: TableKind, data: bytes, path: str) -> pa.Table:
         StoreError: The file is damaged, or has other columns.
     """
     try:
-        table = pq.read_table(pa.BufferReader(data))
-        return _completed(kind.schema, table)
+        return _completed(kind.schema, pq.ParquetFile(pa.BufferReader(data)).read())
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n", 1)[0]
         raise StoreError(f"{path} is damaged: {reason}") from error
@@ -90,7 +111,8 @@ def _completed(schema: pa.Schema, table: pa.Table) -> pa.Table:
     columns = []
     for field in schema:
         if field.name in table.column_names:
-            columns.append(table[field.name].cast(field.type))
+            column = table[field.name]
+            columns.append(column if column.type == field.type else column.cast(field.type))
         elif field.nullable:
             columns.append(pa.nulls(table.num_rows, field.type))
         else:
@@ -98,9 +120,24 @@ def _completed(schema: pa.Schema, table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _reject_doubled(kind: TableKind, table: pa.Table) -> None:
-    seen: set[tuple[Any, ...]] = set()
-    for key in zip(*(table[name].to_pylist() for name in kind.key), strict=True):
-        if key in seen:
-            raise StoreError(f"{kind.name}: {', '.join(map(str, key))} is there twice")
-        seen.add(key)
+def _sorted(kind: TableKind, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows by key where their keys can be compared: cheaper here than once they are columns."""
+    try:
+        return sorted(rows, key=itemgetter(*kind.key))
+    except (KeyError, TypeError):
+        return list(rows)  # what is wrong with them is told where the columns are checked
+
+
+def _ordered(kind: TableKind, table: pa.Table) -> pa.Table:
+    """A table by key, each key once."""
+    keys = _keys(kind, table)
+    if any(key >= following for key, following in pairwise(keys)):
+        table = table.sort_by([(name, "ascending") for name in kind.key])
+        for key, following in pairwise(_keys(kind, table)):
+            if key == following:
+                raise StoreError(f"{kind.name}: {', '.join(map(str, key))} is there twice")
+    return table
+
+
+def _keys(kind: TableKind, table: pa.Table) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in kind.key), strict=True))

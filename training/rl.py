@@ -23,6 +23,7 @@ from training.checkpoints import Checkpointer, Checkpoints
 from training.config import RlConfig, TrainingConfig
 from training.grpo import PackedGrpoTrainer
 from training.logprobs import add_scoring_forward
+from training.memory import release_memory
 from training.policy_folder import load_policy, resolve_precision, save_policy
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward
@@ -181,7 +182,9 @@ class _RolloutFunction:
         """Returns the fields that TRL asks of a rollout function, groups one after the other."""
         started = time.perf_counter()
         step = trainer.state.global_step + 1
+        release_memory()
         groups, sampled = self._sampler.groups(step)
+        release_memory()
         if len(prompts) != sum(len(group.trajectories) for group in groups):
             raise StageError(
                 f"the trainer wants {len(prompts)} rollouts a step in this process, the config "

@@ -18,6 +18,7 @@ from deployments.cli.options import store_exists
 
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
+    from tasks.store_config import StoreConfig
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 """The tested versions, in a checkout; an installed wheel has no such file."""
@@ -58,7 +59,7 @@ def all_checks(config: EvolutionConfig) -> Iterator[Check]:
     yield from torch_and_gpu()
     yield chromium()
     yield cached_assets()
-    yield store(config.store.uri)
+    yield store(config.store)
     yield prefect_api()
     yield versions()
 
@@ -162,14 +163,14 @@ def cached_assets() -> Check:
     return Check("assets", "warn", f"not fetched yet: {', '.join(missing)}", hint)
 
 
-def store(uri: str) -> Check:
+def store(config: StoreConfig) -> Check:
     """Whether the artifact store can be opened."""
     from tasks.artifacts import ArtifactStore
 
-    if not store_exists(uri):
-        return Check("store", "ok", f"{uri} (made by the first run)")
+    if not store_exists(config.uri):
+        return Check("store", "ok", f"{config.uri} (made by the first run)")
     try:
-        artifacts = ArtifactStore.open(uri)
+        artifacts = ArtifactStore.open(config)
         found = f"{artifacts.uri}, {len(artifacts.manifests())} artifacts"
     except EvolveSearchError as error:
         return Check("store", "fail", str(error), "--store names another place")

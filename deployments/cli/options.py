@@ -16,6 +16,7 @@ from agents.errors import UsageError
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
     from tasks.artifacts import ArtifactStore
+    from tasks.store_config import StoreConfig
 
 DEFAULT_PROFILE = "laptop"
 
@@ -55,19 +56,20 @@ class Settings:
         chosen = self.profile if self.profile is not None else profile or DEFAULT_PROFILE
         return load_profile(chosen, overrides)
 
-    def existing_store(self, uri: str) -> ArtifactStore:
+    def existing_store(self, config: StoreConfig) -> ArtifactStore:
         """Opens a store to read from it.
 
         Raises:
             UsageError: There is none.
+            StoreError: It cannot be reached.
         """
         from tasks.artifacts import ArtifactStore
 
-        if not store_exists(uri):
+        if not store_exists(config.uri):
             raise UsageError(
-                f"no store at {uri}: `evolvesearch run` makes one, --store names another"
+                f"no store at {config.uri}: `evolvesearch run` makes one, --store names another"
             )
-        return ArtifactStore.open(uri)
+        return ArtifactStore.open(config)
 
 
 def store_exists(uri: str) -> bool:

@@ -52,7 +52,7 @@ def choose_policy(settings: Settings, named: str | None) -> ChosenPolicy:
     if store_exists(config.store.uri):
         from tasks.runs import RunLog
 
-        store = settings.existing_store(config.store.uri)
+        store = settings.existing_store(config.store)
         records = RunLog(store.objects).runs()
         if named is not None:
             run = next((r for r in records if r.run == named.partition("/")[0]), None)
@@ -109,7 +109,7 @@ def config_of_run(record: RunRecord, settings: Settings) -> EvolutionConfig:
     document = deepcopy(dict(record.config))
     given = settings.config().model_dump(mode="json")
     keys = [text.partition("=")[0].strip() for text in settings.overrides]
-    for key in [*keys, "store.uri"]:
+    for key in [*keys, "store"]:
         _copy(given, document, key.split("."))
     try:
         return EvolutionConfig.model_validate(document)

@@ -45,7 +45,7 @@ def find_inputs(
     if missing and not store_exists(config.store.uri):
         raise UsageError(f"no store at {config.store.uri}: start with `evolvesearch construct`")
     if missing:
-        store = ArtifactStore.open(config.store.uri)
+        store = ArtifactStore.open(config.store)
         source = _source(RunLog(store.objects), run, config.default_run_name)
         for key in missing:
             inputs[key] = _newest(store, source, key)
@@ -99,7 +99,7 @@ def stage_document(
         inputs: References to what it read.
         made: References to what it made, by name.
     """
-    store = ArtifactStore.open(config.store.uri)
+    store = ArtifactStore.open(config.store)
     records = [
         record
         for record in RunLog(store.objects).stages(context.run)

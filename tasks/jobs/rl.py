@@ -19,9 +19,9 @@ from agents.runner import RolloutJob, RolloutSetting
 from agents.trajectory import Trajectory
 from tasks.checkpoints import CheckpointLog, StoredCheckpoint
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
-from tasks.rows import trajectory_row
 from tasks.shards import ShardLog, clear_partial
 from training.checkpoints import Checkpoint, Checkpoints
 from training.reports import StepReport, TrainingReport
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Trains on `options.question_ids`; writes the new `policy` and its `trajectories`."""
+    """Trains on `options.question_ids`; writes `pages`, `trajectories` and the new `policy`."""
     job = Job(payload)
     config = job.config
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
@@ -72,9 +72,9 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             Checkpoints(rollouts.save, resumed.checkpoint if resumed else None),
         )
         metrics = _metrics(report) | sampling_metrics(rollouts.recorded)
-        job.write_table("trajectories", [trajectory_row(t) for t in rollouts.recorded])
+        trajectories = write_rollouts(job, rollouts.recorded, rollouts.pages)
         # The policy comes last: what it is made from is then in the store already.
-        job.write_policy(report.policy, {"metrics": metrics})
+        job.write_policy(report.policy, {"metrics": metrics}, parents=[trajectories])
     clear_partial(job.store, job.key)
     return {}
 
@@ -84,6 +84,7 @@ class _Rollouts:
 
     Attributes:
         recorded: All trajectories of the steps so far.
+        pages: The pages that they saw.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class _Rollouts:
         resumed: StoredCheckpoint | None,
     ) -> None:
         self.recorded: list[Trajectory] = []
+        self.pages = PageLog(job.store, job.key, sampler.recorder)
         self._job = job
         self._sampler = sampler
         self._checkpoints = checkpoints
@@ -131,7 +133,9 @@ class _Rollouts:
         folder = f"rollouts/{step:06d}-{named}"
         if folder not in self._folders:
             self._folders.append(folder)
-        return self._sampler.run_logged(jobs, f"Rollouts of step {step}", self._log(folder))
+        return self._sampler.run_logged(
+            jobs, f"Rollouts of step {step}", self._log(folder), self.pages
+        )
 
     def record(
         self, _step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]

@@ -79,7 +79,7 @@ def test_every_stage_is_done_and_recorded(rehearsal):
 
 def test_pages_are_visited_over_http(rehearsal):
     assert rehearsal.config.agents.visit.mode == "http"
-    (rollouts,) = _stages(rehearsal)[1, "rollout", ""].artifacts
+    rollouts, _ = _stages(rehearsal)[1, "rollout", ""].artifacts
     visits = [
         turn
         for trajectory in _store(rehearsal).read_trajectories(rollouts)

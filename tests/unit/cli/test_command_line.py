@@ -54,7 +54,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["run", "--profile", ""], ["unknown profile ''", "smoke"]),
         (["run", "--profile", "none.toml"], ["none.toml", "No such file"]),
         (["run", "--store", ""], ["got an empty name"]),
-        (["run", "--store", "s3://bucket/x"], ["s3://", "file://"]),
+        (["run", "--store", "ftp://host/x"], ["ftp://", "file://"]),
         (["run", "--name", "../up"], ["run name '../up'", "expected letters"]),
         (["run", "--name", ""], ["run name ''"]),
         (["run", "--redo", "rolout"], ["unknown stage 'rolout'", "rollout"]),

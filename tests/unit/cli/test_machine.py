@@ -11,6 +11,7 @@ import pytest
 from deployments.cli import machine
 from deployments.cli.machine import Check
 from deployments.cli.main import execute
+from tasks.store_config import StoreConfig
 
 
 def test_versions_that_differ_are_named(tmp_path: Path) -> None:
@@ -35,13 +36,13 @@ def test_a_build_of_the_tested_version_is_the_tested_version(
 
 def test_a_store_that_is_a_file_fails(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
-    check = machine.store(str(tmp_path / "store"))
+    check = machine.store(StoreConfig(uri=str(tmp_path / "store")))
     assert check.status == "fail"
     assert "expected a folder" in check.found
 
 
 def test_a_store_that_is_not_there_yet_is_fine_and_is_not_made(tmp_path: Path) -> None:
-    assert machine.store(str(tmp_path / "store")).status == "ok"
+    assert machine.store(StoreConfig(uri=str(tmp_path / "store"))).status == "ok"
     assert list(tmp_path.iterdir()) == []
 
 

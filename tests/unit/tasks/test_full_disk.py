@@ -1,13 +1,12 @@
-"""A disk that is really full: a small file system of its own, where this user may mount one."""
+"""A stage on a disk that is really full ends in one line, and goes on once there is room."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import mounted, small_disk
 
 from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
@@ -15,35 +14,18 @@ from tasks.config import StageContext
 from tasks.runs import RunLog
 from tasks.stage import StageWork, run_stage
 
+__all__ = ["small_disk"]  # pytest finds the fixture here
+
 MIB = 1 << 20
 CONTEXT = StageContext(run="first", iteration=1, redo=(), fresh_since="")
 
 
-def mounted(*options: str, at: Path) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(at)]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if not mounted("size=2m", at=disk):
-        pytest.skip("this user may not mount a file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
+@pytest.fixture(params=[3, 20], ids=["in one part", "in several parts"])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(os.urandom(3 * MIB))
+    (folder / "model.safetensors").write_bytes(os.urandom(request.param * MIB))
     return folder
 
 
@@ -69,7 +51,7 @@ def test_a_stage_on_a_full_disk_ends_in_one_line_and_goes_on_once_there_is_room(
     assert not {path for path in left if "safetensors" in path or path.startswith("manifests/")}
     (record,) = RunLog(store.objects).stages("first")
     assert record.status == "failed"
-    assert mounted("remount", "size=8m", at=small_disk)
+    assert mounted("remount", "size=32m", at=small_disk)
     outcome = run_stage(store, CONTEXT, work)
     weights = store.policy_folder(outcome.artifacts["policy"]) / "model.safetensors"
     assert weights.read_bytes() == (model / "model.safetensors").read_bytes()
