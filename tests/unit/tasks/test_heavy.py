@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -80,6 +81,14 @@ def test_result_progress_and_events_come_back(
     assert bars.seen[0] == ("start", "counting", 3, "numbers")
     assert bars.seen[-2:] == [("update", 7, 3), ("finish", 7)]
     assert list(scratch.iterdir()) == [], "nothing is left behind by a success"
+
+
+def test_warnings_of_this_project_reach_the_parents_loggers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_heavy("heavy_entries:warn", {}, description="work")
+    warned = ("tasks.checkpoints", logging.WARNING, "checkpoint c1 is not used")
+    assert caplog.record_tuples == [warned]
 
 
 def test_output_goes_to_the_log(scratch: Path, capfd: pytest.CaptureFixture[str]) -> None:
