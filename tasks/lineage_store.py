@@ -57,7 +57,7 @@ _OF_A_MANIFEST = (
     "num_rows",
     "created_at",
 )
-"""Columns of the index that an `Artifact` begins with, in its order."""
+"""Columns of the index that an `Artifact` has too, the kind and the digest first."""
 
 Row = dict[str, Any]
 
@@ -114,7 +114,8 @@ class LineageStore:
         table = index.manifests.combine_chunks()
         columns = [table[name].to_pylist() for name in _OF_A_MANIFEST]
         for row, values in enumerate(zip(*columns, strict=True)):
-            artifact = Artifact(*values, row)
+            own: dict[str, Any] = dict(zip(_OF_A_MANIFEST, values, strict=True))
+            artifact = Artifact(**own, row=row)
             if artifact.digest not in self.artifacts:
                 self.artifacts[artifact.digest] = artifact
             self._of_key[artifact.key].setdefault(artifact.kind, artifact.digest)
