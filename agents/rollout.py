@@ -27,7 +27,14 @@ from agents.protocol import (
 )
 from agents.randomness import derive_seed
 from agents.tools.base import Observation, Tool, ToolFailure
-from agents.trajectory import Question, StopReason, Trajectory, Turn, trajectory_id_of
+from agents.trajectory import (
+    PageView,
+    Question,
+    StopReason,
+    Trajectory,
+    Turn,
+    trajectory_id_of,
+)
 from agents.transcript import Transcript
 
 TurnCallback = Callable[[str, Turn], None]
@@ -115,6 +122,7 @@ class Rollout:
         self._on_turn = on_turn
         self._transcript = Transcript()
         self._turns: list[Turn] = []
+        self._page_views: list[PageView] = []
         self._num_tool_calls = 0
         self._limit = min(setting.config.max_context_tokens, engine.max_context_tokens)
 
@@ -159,6 +167,7 @@ class Rollout:
             num_tool_calls=self._num_tool_calls,
             error=error,
             wall_s=time.perf_counter() - started,
+            page_views=tuple(self._page_views),
         )
 
     async def _converse(self) -> tuple[StopReason, str | None]:
@@ -241,6 +250,10 @@ class Rollout:
             text = neutralise(observation.text).strip() or EMPTY_OBSERVATION
             shown = self._setting.chat.cut(text, self._setting.config.observation_tokens)
             turn |= {"observation": shown, "urls": observation.urls, "error": observation.error}
+            self._page_views += [
+                PageView(turn["index"], parsed.tool, seen.query, seen.url, seen.page)
+                for seen in observation.pages
+            ]
         except (ToolFailure, asyncio.CancelledError) as failure:
             turn["error"] = str(failure) or "the rollout ended during the call"
             raise

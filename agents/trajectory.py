@@ -116,6 +116,25 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class PageView:
+    """One page that an observation came from.
+
+    Attributes:
+        turn: Index of the turn whose call brought it.
+        tool: `search` or `visit`.
+        query: The query that found it, or the goal it was read for.
+        url: Its canonical address.
+        page: Digest of the snapshot; see `agents.snapshots`.
+    """
+
+    turn: int
+    tool: str
+    query: str
+    url: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """One rollout, recorded whole.
 
@@ -141,6 +160,7 @@ class Trajectory:
         num_tool_calls: Number of well-formed calls that were executed.
         error: What failed, for infrastructure endings.
         wall_s: Seconds from start to end.
+        page_views: Pages that the observations came from, in the order they were shown.
     """
 
     trajectory_id: str
@@ -161,6 +181,7 @@ class Trajectory:
     num_tool_calls: int = 0
     error: str = ""
     wall_s: float = 0.0
+    page_views: tuple[PageView, ...] = ()
 
 
 def trajectory_id_of(policy: str, source: str, iteration: int, question_id: str, index: int) -> str:

@@ -21,6 +21,7 @@ from flows.report import RunReport
 from flows.stages import benchmark, cold_start, construct, filter_, sft
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
+from tasks.construct import check_inputs
 from tasks.heavy import start_heavy, stop_heavy
 from tasks.runs import RunLog, utc_now
 
@@ -44,13 +45,16 @@ def run_evolution(
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
-        name, iteration, policy, promoted, benchmarks and average) and wall_s; `stopped` gives
-        the reason where the stop rule ended the run early.
+        name, iteration, policy, promoted, benchmarks and average), stages (those of this call,
+        in order; each with stage, iteration, subject, status, reused and wall_s) and wall_s, the
+        seconds of all calls for this run; `stopped` gives the reason where the stop rule ended
+        the run early.
 
     Raises:
         EvolveSearchError: A stage failed; the same call goes on from there.
     """
     context = run_context(config, name, no_reuse, redo)
+    check_inputs(config)
     if not _is_done(config, context.run):
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from tasks.prefect_artifacts import publish_scores
 from tasks.references import resolve
 from tasks.runs import PolicyEntry, RunLog, RunRecord, utc_now
 from tasks.schemas import POLICIES
+from tasks.stage_events import StageEvent, stage_events
 
 
 class RunReport:
@@ -26,6 +28,8 @@ class RunReport:
         self._store = ArtifactStore.open(config.store)
         self._runs = RunLog(self._store.objects)
         self._entries: list[dict[str, Any]] = []
+        self._stages: list[StageEvent] = []
+        self._listening = ExitStack()
         self._stopped = ""
         self._start = time.monotonic()
         before = self._runs.run(context.run)
@@ -41,6 +45,7 @@ class RunReport:
         )
 
     def __enter__(self) -> Self:
+        self._listening.enter_context(stage_events(self._stages.append))
         self._runs.save_run(self._record)
         return self
 
@@ -56,7 +61,8 @@ class RunReport:
             # Ctrl-C and kill signals are no failure of the run.
             status = "failed" if isinstance(error, Exception) else "stopped"
             reason = str(error) or type(error).__name__
-        self._save(status, reason)
+        with self._listening:
+            self._save(status, reason)
 
     def add(self, name: str, iteration: int, policy: str, promoted: bool, benchmarks: str) -> None:
         """Adds a policy that was measured, to the record, the document and Prefect's artifacts."""
@@ -87,6 +93,7 @@ class RunReport:
             "run": self._record.run,
             "profile": self._record.profile,
             "iterations": self._entries,
+            "stages": [asdict(event) for event in self._stages],
             "wall_s": round(self._wall_s, 3),
         }
         return document | ({"stopped": self._stopped} if self._stopped else {})

@@ -31,7 +31,7 @@ def score_policy(
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
     Returns:
-        The artifacts `answers`, `benchmarks` and `trajectories`.
+        The artifacts `answers`, `benchmarks`, `trajectories` and `pages`.
 
     Raises:
         UsageError: A benchmark is unknown, or there are no questions to ask.
@@ -61,7 +61,7 @@ def score_policy(
             }
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("benchmarks", "answers", "trajectories"),
+        outputs=("benchmarks", "answers", "trajectories", "pages"),
         question_ids=[question.question_id for question in asked],
         options={"source": "gate" if gate else "benchmark"},
     )

@@ -2,57 +2,71 @@
 
 The database lives in memory and is built from the store each time it is opened: it is never a
 record of its own, and a run that writes meanwhile is not disturbed. Queries read only: one
-`SELECT` at a time, and no file outside the store's artifacts.
+`SELECT` at a time, and no file but the store's artifacts.
+
+`catalog_index` lists the store and keeps what its documents say (`catalog_documents`), `views`
+declares the views, `table_files` opens the Parquet files that a query needs, and no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from types import TracebackType
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agents.errors import StoreError, UsageError
 from tasks.artifacts import ArtifactStore
-from tasks.manifest import Manifest
-from tasks.runs import RunLog
-from tasks.schemas import TABLES
-from tasks.views import PROVENANCE, RECORD_VIEWS, TABLE_VIEWS, TURNS_VIEW, View, record_rows
+from tasks.catalog_documents import DOCUMENTS
+from tasks.catalog_index import CatalogIndex, open_index
+from tasks.table_files import table_dataset
+from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, VIEWS, View
 
 _OF_THE_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
 _WHOLE = pa.decimal128(38, 0)
+_NAMES_BY_TEXT = frozenset({"query", "query_table"})
+"""Functions that take a table's name as text, which may have been put together."""
+_NOT_IN_SQL = frozenset({"path", "version", "files", "rows_iteration"})
+"""Columns of the index that no view shows."""
 
 
 class Catalog:
     """The views of one store, as it was when opened.
 
-    `questions`, `trajectories`, `turns`, `rewards`, `verdicts`, `sft_examples`, `answers`,
-    `benchmarks`, `policies`, `stages`, `stage_artifacts`, `runs`, `run_policies`, `artifacts`
-    and `lineage`; their columns are in `docs/schema.md`. A kind that nothing has written yet is
-    an empty view of the declared columns.
+    `questions`, `trajectories`, `turns`, `pages`, `page_views`, `rewards`, `verdicts`,
+    `sft_examples`, `answers`, `benchmarks`, `policies`, `stages`, `stage_artifacts`, `runs`,
+    `run_policies`, `artifacts` and `lineage`; their columns are in `docs/schema.md`. A kind that
+    nothing has written yet is an empty view of the declared columns.
+
+    Args:
+        store: The store.
+        index: What its documents say; None: listed and read now.
+
+    Attributes:
+        index: What its documents say.
 
     Raises:
         StoreError: The store cannot be read.
     """
 
-    def __init__(self, store: ArtifactStore) -> None:
+    def __init__(self, store: ArtifactStore, index: CatalogIndex | None = None) -> None:
         self._store = store
-        # Without this, a name in a query could mean a variable of this program.
+        self.index = index or open_index(store.objects)
+        # Without this, a name in a query could mean a variable of this program. Filters made
+        # from joins are of kinds that no Arrow dataset understands.
         self._db = duckdb.connect(config={"python_enable_replacements": "false"})
-        manifests = store.manifests()
-        log = RunLog(store.objects)
-        rows = record_rows(manifests, log.runs(), log.stages())
-        for view in RECORD_VIEWS:
-            self._fill(view.name, pa.Table.from_pylist(rows[view.name], schema=view.schema))
-        try:
-            for view in TABLE_VIEWS:
-                self._view_of_files(view, [m for m in manifests if m.ref.kind == view.name])
-        except duckdb.Error as error:
-            raise StoreError(f"the store {store.uri} is damaged: {_line(error)}") from error
-        self._view_of_turns()
-        allowed = _quoted(str(store.local.tables_folder))
-        self._db.execute(f"SET allowed_directories = [{allowed}]")
+        self._db.execute("SET disabled_optimizers = 'join_filter_pushdown'")
+        self._db.execute("CREATE SCHEMA internal")
+        self._documents = {kind.name: self._shown(kind.name) for kind in DOCUMENTS}
+        for name, table in self._documents.items():
+            self._fill(f"CREATE TABLE internal.{name} AS", table.schema.empty_table())
+        self._waiting = {view.name: view for view in TABLE_VIEWS}
+        for view in TABLE_VIEWS:
+            self._db.register(view.name, _plain(view.schema).empty_table())
+        for view in (*NESTED_VIEWS, *RECORD_VIEWS):
+            self._db.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
         self._db.execute("SET enable_external_access = false")
         self._db.execute("SET lock_configuration = true")
 
@@ -82,6 +96,7 @@ class Catalog:
             statements = self._db.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise UsageError("query: expected one SELECT statement; the store is read-only")
+            self._open_tables(sql)
             relation = self._db.sql(sql)
             return _plain_integers(relation.to_arrow_table())
         except _OF_THE_FILES as error:
@@ -89,45 +104,41 @@ class Catalog:
         except duckdb.Error as error:
             raise UsageError(f"query: {_line(error)}") from error
 
-    def _fill(self, name: str, table: pa.Table) -> None:
+    def _shown(self, name: str) -> pa.Table:
+        table: pa.Table = getattr(self.index, name)
+        return table.select([c for c in table.column_names if c not in _NOT_IN_SQL])
+
+    def _fill(self, statement: str, table: pa.Table) -> None:
         self._db.register("incoming", table)
-        self._db.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608
+        self._db.execute(f"{statement} SELECT * FROM incoming")  # noqa: S608
         self._db.unregister("incoming")
 
-    def _view_of_files(self, view: View, manifests: Sequence[Manifest]) -> None:
-        if not manifests:
-            self._fill(view.name, view.schema.empty_table())
-            return
-        # Equal content made twice is one artifact; it belongs to whoever made it first.
-        first: dict[str, Manifest] = {}
-        for manifest in manifests:
-            first.setdefault(manifest.ref.digest, manifest)
-        files = self._store.local.tables([manifest.files[0] for manifest in first.values()])
-        paths = dict(zip(first, map(str, files), strict=True))
-        source = [
-            {"path": paths[digest], "artifact": digest, "run": m.run, "iteration": m.iteration}
-            for digest, m in first.items()
-        ]
-        schema = pa.schema([pa.field("path", pa.string()), *PROVENANCE])
-        self._fill(f"{view.name}_files", pa.Table.from_pylist(source, schema=schema))
-        own = TABLES[view.name].schema.names
-        columns = ", ".join(
-            f'{"r" if field.name in own else "f"}."{field.name}"' for field in view.schema
-        )
-        listed = ", ".join(_quoted(path) for path in paths.values())
-        self._db.execute(
-            f"CREATE VIEW {view.name} AS SELECT {columns} "  # noqa: S608 (names of this module)
-            f"FROM read_parquet([{listed}], filename = true, union_by_name = true, "
-            f"hive_partitioning = false) AS r JOIN {view.name}_files AS f ON f.path = r.filename"
-        )
+    def _open_tables(self, sql: str) -> None:
+        """Puts rows and files behind every view whose name is a word of the query."""
+        words = set(re.findall(r"\w+", sql.lower()))
+        if words & _NAMES_BY_TEXT:
+            words |= {view.name for view in VIEWS}
+        needed = [view.sql for view in VIEWS if view.name in words]
+        for name in list(self._documents):
+            if any(f"internal.{name}" in text for text in needed):
+                self._fill(f"INSERT INTO internal.{name}", self._documents.pop(name))
+        if words & {view.name for view in NESTED_VIEWS}:
+            words.add("trajectories")
+        for name in words & set(self._waiting):
+            view = self._waiting.pop(name)
+            of_kind = self.index.manifests.filter(pc.field("kind") == name)
+            if of_kind.num_rows:
+                self._open(view, of_kind)
 
-    def _view_of_turns(self) -> None:
-        before = [field.name for field in TURNS_VIEW.schema][: len(PROVENANCE) + 2]
-        names = ", ".join(before)
-        self._db.execute(
-            f"CREATE VIEW {TURNS_VIEW.name} AS SELECT {names}, turn.* "  # noqa: S608
-            f"FROM (SELECT {names}, unnest(turns) AS turn FROM trajectories)"
-        )
+    def _open(self, view: View, manifests: pa.Table) -> None:
+        dataset = table_dataset(self._store, view.name, _plain(view.schema), manifests)
+        self._db.unregister(view.name)
+        self._db.register(view.name, dataset)
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The same columns without remarks, and each may be null, as it was in an older store."""
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
 def _plain_integers(table: pa.Table) -> pa.Table:
@@ -136,10 +147,6 @@ def _plain_integers(table: pa.Table) -> pa.Table:
         if field.type == _WHOLE:
             table = table.set_column(index, field.name, table[index].cast(pa.int64()))
     return table
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _line(error: duckdb.Error) -> str:

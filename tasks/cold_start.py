@@ -24,7 +24,7 @@ def build_trajectories(
         policy: Reference of the base policy, for its tokenizer.
 
     Returns:
-        The artifact `trajectories`.
+        The artifacts `trajectories` and `pages`.
     """
     store = ArtifactStore.open(config.store)
     return run_sampling(
@@ -38,5 +38,5 @@ def build_trajectories(
             "questions": resolve(store, "questions", questions),
             "policy": resolve(store, POLICIES, policy),
         },
-        outputs=("trajectories",),
+        outputs=("trajectories", "pages"),
     )

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agents.assets.model import local_model
 from agents.errors import UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
 from tasks.heavy import run_heavy
 from tasks.jobs.payload import payload_of
+from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
 from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.stage_task import stage_task
+
+
+def check_inputs(config: StageConfig) -> None:
+    """Checks that the model and the files that a configuration names are there.
+
+    For callers that would rather know before they start anything; fetches and digests nothing.
+
+    Raises:
+        UsageError: One of them cannot be used.
+    """
+    if config.model != TINY_MODEL:
+        local_model(config.model)
+    for path in [*config.web.corpus, *_named_files(config).values()]:
+        with _readable(path), Path(path).expanduser().open("rb"):
+            pass
 
 
 @stage_task("make web, questions and base policy")
@@ -31,11 +50,12 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
     """
     store = ArtifactStore.open(config.store)
 
-    def compute(key: str) -> None:
+    def compute(lease: Lease) -> None:
         run_heavy(
             "tasks.jobs.construct:run",
-            payload_of(config, context, key, {}),
+            payload_of(config, context, lease.key, {}),
             description="construct",
+            lease=lease,
         )
 
     sections: dict[str, Any] = {
@@ -69,16 +89,27 @@ def web_digest(store: ArtifactStore, questions: ArtifactRef) -> str:
 def _digests_of_files(config: StageConfig) -> list[str]:
     """Digests of all that the configuration names by its path, which may change behind it."""
     digests = [_file(path) for path in config.web.corpus]
-    own = config.questions
-    named = {"train": own.training_file, "gate": own.gate_file, **own.benchmark_files}
-    digests += [f"{split}:{_file(path)}" for split, path in sorted(named.items()) if path]
+    digests += [f"{split}:{_file(path)}" for split, path in sorted(_named_files(config).items())]
     if Path(config.model).expanduser().is_dir():
         digests.append(policy_digest(Path(config.model).expanduser()))
     return digests
 
 
+def _named_files(config: StageConfig) -> dict[str, str]:
+    """The files of questions that the configuration names, by split."""
+    own = config.questions
+    named = {"train": own.training_file, "gate": own.gate_file, **own.benchmark_files}
+    return {split: path for split, path in named.items() if path}
+
+
 def _file(path: str) -> str:
-    try:
+    with _readable(path):
         return file_digest(Path(path).expanduser())
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from agents.trajectory import Trajectory
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
+from tasks.filter_tables import examples_of, filter_columns
 from tasks.manifest import ArtifactRef
 from tasks.references import resolve
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.stage_task import stage_task
-from training.filters import filter_input, filter_trajectories
-from training.rewards import reward_of
-
-_REWARDS_SCHEMA = pa.schema(
-    [
-        ("trajectory_id", pa.string()),
-        ("question_id", pa.string()),
-        ("format", pa.float64()),
-        ("answer", pa.float64()),
-        ("total", pa.float64()),
-    ]
-)
+from tasks.table_files import checked_table_file
+from training.filters import filter_trajectories
+from training.rewards import reward_table
 
 
 @stage_task("reward and judge trajectories")
@@ -53,7 +43,7 @@ def filter_stage(
         inputs=list(inputs.values()),
         outputs=("sft_examples", "verdicts", "rewards"),
         seed=config.seed,
-        compute=lambda key: _filter(store, config, context, key, inputs),
+        compute=lambda lease: _filter(store, config, context, lease.key, inputs),
         key_iteration=context.iteration,
     )
     return run_stage(store, context, work)
@@ -66,62 +56,43 @@ def _filter(
     key: str,
     inputs: dict[str, ArtifactRef],
 ) -> None:
-    known = {q.question_id: q for q in store.read_questions(inputs["questions"])}
-    trajectories = store.read_trajectories(inputs["trajectories"])
-    rewards: list[dict[str, Any]] = []
-    for trajectory in trajectories:
-        reward = reward_of(trajectory, known[trajectory.question_id], config.reward)
-        rewards.append(
-            {
-                "trajectory_id": trajectory.trajectory_id,
-                "question_id": trajectory.question_id,
-                "format": reward.format,
-                "answer": reward.answer,
-                "total": reward.total,
-            }
-        )
-    table = pa.Table.from_pylist(rewards, schema=_REWARDS_SCHEMA)
-    verdicts = filter_trajectories(filter_input(trajectories), table, config.filter)
-    kept = {row["trajectory_id"] for row in verdicts.to_pylist() if row["kept"]}
-    tables = {
-        "rewards": rewards,
-        "verdicts": verdicts,
-        "sft_examples": [_example(t) for t in trajectories if t.trajectory_id in kept],
-    }
-    totals = [row["total"] for row in rewards if row["total"] is not None]
+    golds = {q.question_id: q.answers for q in store.read_questions(inputs["questions"])}
+    file = checked_table_file(store, store.manifest(inputs["trajectories"]))
+    signatures = config.filter.near_duplicate_similarity is not None
+    trajectories = filter_columns(file, signatures=signatures)
+    rewards = reward_table(trajectories, golds, config.reward)
+    verdicts = filter_trajectories(trajectories, rewards, config.filter)
+    kept = verdicts.filter(verdicts["kept"])["trajectory_id"]
+    totals = [total for total in rewards["total"].to_pylist() if total is not None]
+    num_correct = pc.sum(pc.greater_equal(rewards["answer"], 1.0)).as_py() or 0
     metrics = {
-        "num_trajectories": len(trajectories),
+        "num_trajectories": len(rewards),
         "num_kept": len(kept),
-        "correct": sum(row["answer"] >= 1.0 for row in rewards) / max(1, len(rewards)),
+        "correct": num_correct / max(1, len(rewards)),
         "reward_mean": sum(totals) / max(1, len(totals)),
         "num_mixed_groups": _num_mixed_groups(rewards),
     }
-    for kind, rows in tables.items():
-        store.write_table(
+    made: list[ArtifactRef] = []
+    for kind, table in (
+        ("rewards", rewards),
+        ("verdicts", verdicts),
+        ("sft_examples", examples_of(file, kept)),
+    ):
+        # Each is made from those before it, too.
+        ref = store.write_table(
             kind,
-            rows,
+            table,
             stage_key=key,
             name=kind,
-            parents=tuple(inputs.values()),
+            parents=(*inputs.values(), *made),
             run=context.run,
             iteration=context.iteration,
             metadata={"metrics": metrics} if kind == "verdicts" else None,
         )
+        made.append(ref)
 
 
-def _example(trajectory: Trajectory) -> dict[str, object]:
-    return {
-        "trajectory_id": trajectory.trajectory_id,
-        "question_id": trajectory.question_id,
-        "token_ids": list(trajectory.token_ids),
-        "loss_mask": list(trajectory.loss_mask),
-    }
-
-
-def _num_mixed_groups(rewards: list[dict[str, Any]]) -> int:
+def _num_mixed_groups(rewards: pa.Table) -> int:
     """Questions whose rollouts were neither all equally good nor all equally bad."""
-    groups: dict[str, set[float]] = {}
-    for row in rewards:
-        if row["total"] is not None:
-            groups.setdefault(row["question_id"], set()).add(row["total"])
-    return sum(len(totals) > 1 for totals in groups.values())
+    groups = rewards.group_by("question_id").aggregate([("total", "count_distinct")])
+    return int(pc.sum(pc.greater(groups["total_count_distinct"], 1)).as_py() or 0)

@@ -32,6 +32,7 @@ from tasks.heavy_outcome import (
     error_of_exit,
     num_oom_kills,
 )
+from tasks.leases import Lease
 
 SILENCE_S = 300.0
 """Seconds without a sign of life after which a child counts as hung and is killed."""
@@ -59,6 +60,7 @@ def run_heavy(
     description: str,
     on_event: OnEvent | None = None,
     log: Path | None = None,
+    lease: Lease | None = None,
 ) -> dict[str, Any]:
     """Runs a function in a child process and waits for its result.
 
@@ -68,6 +70,8 @@ def run_heavy(
         description: What it does, for progress and errors.
         on_event: Takes the events that the function emits, progress and heartbeats apart.
         log: File that its output is added to; None: a temporary one, kept where it fails.
+        lease: The lease it works under: it is not free before the child is gone, and the child
+            is killed where it is lost.
 
     Returns:
         What the function returned.
@@ -76,6 +80,7 @@ def run_heavy(
         EvolveSearchError: As the function raised it.
         HeavyMemoryError: It ran out of memory.
         HeavyKilledError: It was killed, crashed or hung.
+        LeaseLostError: Another process took over what it worked on.
         StageError: It failed in any other way; the message names the log.
     """
     folder = Path(tempfile.mkdtemp(prefix="evolvesearch-"))
@@ -93,7 +98,9 @@ def run_heavy(
         config.write_text(json.dumps(document))
         oom_kills = num_oom_kills()
         request = {"entry": entry, "config": str(config), "log": str(log)}
-        with _Child(request, description, on_event) as child:
+        if lease is not None:
+            lease.include(SERVER.ensure())
+        with _Child(request, description, on_event, lease) as child:
             code = child.wait()
         if child.result is not None:
             return child.result
@@ -114,13 +121,18 @@ class _Child:
     """One child from request to exit; leaving the context kills what still lives."""
 
     def __init__(
-        self, request: Mapping[str, str], description: str, on_event: OnEvent | None
+        self,
+        request: Mapping[str, str],
+        description: str,
+        on_event: OnEvent | None,
+        lease: Lease | None,
     ) -> None:
         self.result: dict[str, Any] | None = None
         self.error: Mapping[str, Any] | None = None
         self._request = request
         self._description = description
         self._on_event = on_event
+        self._lease = lease
         self._bars: dict[Any, Bar] = {}
         self._pid: int | None = None
         self._exit: int | None = None
@@ -165,6 +177,8 @@ class _Child:
                         heard_at = time.monotonic()
                     if lines.ended:
                         selector.unregister(lines.descriptor)
+                if self._lease is not None:
+                    self._lease.check()
                 if self._pid is not None and time.monotonic() - heard_at > SILENCE_S:
                     raise HeavyKilledError(
                         f"{self._description} gave no sign of life for {SILENCE_S:.0f} s "
@@ -194,6 +208,8 @@ class _Child:
     def _handle_status(self, line: Mapping[str, Any]) -> None:
         if "pid" in line:
             self._pid = line["pid"]
+            if self._lease is not None:
+                self._lease.include(line["pid"])
         else:
             self._exit = line["exit"]
 

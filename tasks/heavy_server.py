@@ -18,6 +18,9 @@ import select
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tasks import heavy_child
 
@@ -51,8 +54,9 @@ class HeavyServer:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_write)
-        for module in PRELOAD:
-            importlib.import_module(module)
+        with _ending_with(self._control):
+            for module in PRELOAD:
+                importlib.import_module(module)
         # What is shared stays shared: children's collections do not touch these pages.
         gc.freeze()
         while True:
@@ -106,6 +110,30 @@ class HeavyServer:
                 descriptor = self._status_of.pop(pid)
                 _write_line(descriptor, {"exit": os.waitstatus_to_exitcode(status)})
                 os.close(descriptor)
+
+
+@contextmanager
+def _ending_with(control: socket.socket) -> Iterator[None]:
+    """Ends this process in the midst of a block once the parent is gone.
+
+    The thread that watches ends with the block: children are forked from a process without any.
+    """
+    over_read, over_write = os.pipe()
+    poll = select.poll()
+    poll.register(control.fileno(), 0)  # tells of its end only, not of requests that wait
+    poll.register(over_read, select.POLLIN)
+
+    def watch() -> None:
+        if any(descriptor != over_read for descriptor, _ in poll.poll()):
+            os._exit(1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield
+    os.write(over_write, b"x")
+    thread.join()
+    os.close(over_read)
+    os.close(over_write)
 
 
 def _kill_group(pid: int) -> None:

@@ -166,10 +166,18 @@ class ObjectStore:
         Raises:
             StoreError: One could not be read.
         """
-        if not self.is_remote or len(paths) < 2:
-            return [self.get(path) for path in paths]
+        if self.root is not None:
+            return [self._read_local(self.root / path, path) for path in paths]
         with ThreadPoolExecutor(self.config.num_transfers) as pool:
             return list(pool.map(self.get, paths))
+
+    def _read_local(self, file: Path, path: str) -> bytes | None:
+        # Many small files are read several times as fast without the library.
+        with one_line("read", self._where(path)):
+            try:
+                return file.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def get_file(self, path: str, local_file: Path, sha256: str | None = None) -> bool:
         """Copies an object into a file, in parts at once and not through memory.

@@ -35,7 +35,7 @@ def reinforce(
         cold_start: Reference of the cold start's trajectories, None where there are none.
 
     Returns:
-        The artifacts `policy` and `trajectories`.
+        The artifacts `policy`, `trajectories` and `pages`.
     """
     store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
@@ -49,9 +49,13 @@ def reinforce(
         context,
         "rl",
         "tasks.jobs.rl:run",
-        sections={"rl": config.rl, "training": config.training, "reward": config.reward},
+        sections={
+            "rl": config.rl,
+            "training": config.training.that_matters,
+            "reward": config.reward,
+        },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("policy", "trajectories"),
+        outputs=("policy", "trajectories", "pages"),
         question_ids=[question.question_id for question in chosen],
         key_iteration=context.iteration,
     )

@@ -30,7 +30,7 @@ def roll_out(
         cold_start: Reference of the cold start's trajectories, None where there are none.
 
     Returns:
-        The artifact `trajectories`.
+        The artifacts `trajectories` and `pages`.
 
     Raises:
         UsageError: A reference names nothing, or no training question is left.
@@ -55,7 +55,7 @@ def roll_out(
             }
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("trajectories",),
+        outputs=("trajectories", "pages"),
         question_ids=[question.question_id for question in part[: rollout.num_questions]],
         key_iteration=context.iteration,
     )

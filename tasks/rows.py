@@ -1,4 +1,4 @@
-"""Questions and trajectories as table rows, and back.
+"""Questions, trajectories and pages as table rows, and back.
 
 Text that a policy made may hold lone surrogates (from an escape in the JSON of a tool call), which
 no Parquet string can; they are written as `?`.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents.trajectory import Hop, Question, StopReason, Trajectory, Turn
+from agents.snapshots import PageSnapshot
+from agents.trajectory import Hop, PageView, Question, StopReason, Trajectory, Turn
 
 _HOP_FIELDS = ("subject", "relation", "value", "url")
 _TURN_FIELDS = (
@@ -25,6 +26,8 @@ _TURN_FIELDS = (
     "generate_s",
     "tool_s",
 )
+_VIEW_FIELDS = ("turn", "tool", "query", "url", "page")
+_PAGE_FIELDS = ("page", "url", "title", "text_digest", "text", "fetched_at")
 _TRAJECTORY_FIELDS = (
     "trajectory_id",
     "question_id",
@@ -78,6 +81,10 @@ def trajectory_row(trajectory: Trajectory) -> dict[str, Any]:
         "loss_mask": list(trajectory.loss_mask),
         "logprobs": list(trajectory.logprobs),
         "turns": [_turn_row(turn) for turn in trajectory.turns],
+        "page_views": [
+            {name: _storable(getattr(view, name)) for name in _VIEW_FIELDS}
+            for view in trajectory.page_views
+        ],
         "stop_reason": trajectory.stop_reason.value,
         "num_tokens": len(trajectory.token_ids),
         "num_sampled_tokens": sum(trajectory.loss_mask),
@@ -95,8 +102,17 @@ def trajectory_of(row: Mapping[str, Any]) -> Trajectory:
             Turn(**{name: turn[name] for name in _TURN_FIELDS}, urls=tuple(turn["urls"]))
             for turn in row["turns"]
         ),
+        page_views=tuple(
+            PageView(**{name: view[name] for name in _VIEW_FIELDS})
+            for view in row["page_views"] or ()
+        ),
         stop_reason=StopReason(row["stop_reason"]),
     )
+
+
+def page_row(snapshot: PageSnapshot) -> dict[str, Any]:
+    """A snapshot of a page as a row of `pages`."""
+    return {name: getattr(snapshot, name) for name in _PAGE_FIELDS}
 
 
 def _turn_row(turn: Turn) -> dict[str, Any]:

@@ -143,12 +143,12 @@ class RunLog:
         """
         path = f"runs/{name}/run.json"
         data = self._objects.get(path)
-        return None if data is None else _run_of(data, path)
+        return None if data is None else run_record_of(data, path)
 
     def runs(self) -> list[RunRecord]:
         """All runs, the oldest first."""
         paths = [path for path in self._objects.paths("runs") if path.endswith("/run.json")]
-        found = [_run_of(data, path) for path, data in self._read(paths)]
+        found = [run_record_of(data, path) for path, data in self._read(paths)]
         return sorted(found, key=lambda record: (record.started_at, record.run))
 
     def save_stage(self, record: StageRecord) -> None:
@@ -163,7 +163,7 @@ class RunLog:
         """The stages of one run, or of all, in the order they started."""
         paths = self._objects.paths("runs" if run is None else f"runs/{run}")
         paths = [path for path in paths if "/stages/" in path]
-        found = [_stage_of(data, path) for path, data in self._read(paths)]
+        found = [stage_record_of(data, path) for path, data in self._read(paths)]
         return sorted(found, key=lambda record: (record.started_at, record.path))
 
     def _read(self, paths: list[str]) -> list[tuple[str, bytes]]:
@@ -174,7 +174,12 @@ class RunLog:
         self._objects.put(path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
 
 
-def _run_of(data: bytes, path: str) -> RunRecord:
+def run_record_of(data: bytes, path: str) -> RunRecord:
+    """Reads a run's record.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     try:
         value = json.loads(data)
         value["policies"] = tuple(PolicyEntry(**entry) for entry in value["policies"])
@@ -183,7 +188,12 @@ def _run_of(data: bytes, path: str) -> RunRecord:
         raise StoreError(f"record {path} is damaged: {error}") from error
 
 
-def _stage_of(data: bytes, path: str) -> StageRecord:
+def stage_record_of(data: bytes, path: str) -> StageRecord:
+    """Reads a stage's record.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     try:
         value = json.loads(data)
         value["artifacts"] = tuple(ArtifactRef.from_json(ref) for ref in value["artifacts"])

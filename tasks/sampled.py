@@ -10,6 +10,7 @@ from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
 from tasks.heavy import run_heavy
 from tasks.jobs.payload import payload_of
+from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
 from tasks.sampling_inputs import ids_digest, sampling_sections
 from tasks.stage import StageOutcome, StageWork, run_stage
@@ -45,9 +46,10 @@ def run_sampling(
         key_iteration: Iteration in the key, 0 where the result does not depend on it.
     """
 
-    def compute(key: str) -> None:
+    def compute(lease: Lease) -> None:
         told = {**(options or {}), "question_ids": list(question_ids)}
-        run_heavy(entry, payload_of(config, context, key, inputs, told), description=stage)
+        payload = payload_of(config, context, lease.key, inputs, told)
+        run_heavy(entry, payload, description=stage, lease=lease)
 
     work = StageWork(
         stage=stage,

@@ -20,7 +20,8 @@ code by `python -m tasks.schema_page`.
 A row belongs to the artifact that holds it, and an artifact to the run and iteration that made it
 first: a run that reuses it has no rows of its own. `stage_artifacts` says which artifacts a run
 made or reused, `lineage` what each artifact was made from. Timings (⏱) are stored, but outside
-every digest.
+every digest. A filter on `run`, `iteration` or `artifact` keeps all other files closed;
+[catalog.md](catalog.md) has more examples, and `evolvesearch lineage`.
 
 ```sql
 -- wall time by stage

@@ -78,6 +78,16 @@ _TURN = pa.struct(
     ]
 )
 
+_PAGE_VIEW = pa.struct(
+    [
+        column("turn", _INT, "Index of the turn whose call brought the page."),
+        column("tool", _TEXT, "`search` or `visit`."),
+        column("query", _TEXT, "The query that found the page, or the goal it was read for."),
+        column("url", _TEXT, "Canonical address of the page."),
+        column("page", _TEXT, "Digest of the snapshot; see `pages`."),
+    ]
+)
+
 _QUESTIONS = TableKind(
     "questions",
     "One question with its right answers.",
@@ -114,6 +124,12 @@ _TRAJECTORIES = TableKind(
             column("logprobs", pa.list_(pa.float32()), "Log-probabilities of sampled tokens."),
             column("num_prompt_tokens", _INT, "Length of the first prompt."),
             column("turns", pa.list_(_TURN), "What happened, turn by turn; see `turns`."),
+            column(
+                "page_views",
+                pa.list_(_PAGE_VIEW),
+                "Pages behind its observations, see `page_views`; null: none were recorded.",
+                null=True,
+            ),
             column("answer", _TEXT, "The final answer, null where there was none.", null=True),
             column("stop_reason", _TEXT, "Why it ended."),
             column("format_ok", _FLAG, "Whether every turn strictly matched the protocol."),
@@ -122,6 +138,22 @@ _TRAJECTORIES = TableKind(
             column("num_sampled_tokens", _INT, "Tokens that the policy sampled."),
             column("error", _TEXT, "What failed, for infrastructure endings."),
             column("wall_s", _REAL, "Seconds from start to end.", volatile=True),
+        ]
+    ),
+)
+
+_PAGES = TableKind(
+    "pages",
+    "One snapshot of a page, as a tool read it.",
+    ("page",),
+    pa.schema(
+        [
+            column("page", _TEXT, "Digest over url, title and text."),
+            column("url", _TEXT, "Canonical address."),
+            column("title", _TEXT, "Title."),
+            column("text_digest", _TEXT, "SHA-256 of the text alone."),
+            column("text", _TEXT, "Plain text, whole."),
+            column("fetched_at", _TEXT, "When it was first read, ISO 8601 in UTC.", volatile=True),
         ]
     ),
 )
@@ -216,6 +248,7 @@ TABLES: Mapping[str, TableKind] = {
     for kind in (
         _QUESTIONS,
         _TRAJECTORIES,
+        _PAGES,
         _REWARDS,
         _VERDICTS,
         _SFT_EXAMPLES,

@@ -6,6 +6,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.heavy import run_heavy
 from tasks.jobs.payload import payload_of
+from tasks.leases import Lease
 from tasks.references import resolve
 from tasks.schemas import POLICIES
 from tasks.stage import StageOutcome, StageWork, run_stage, skip_stage
@@ -35,12 +36,16 @@ def fine_tune(
     if not store.manifest(inputs["sft_examples"]).num_rows:
         return skip_stage(store, context, "sft", "the filter kept no trajectory to learn from")
 
-    def compute(key: str) -> None:
-        run_heavy("tasks.jobs.sft:run", payload_of(config, context, key, inputs), description="sft")
+    def compute(lease: Lease) -> None:
+        payload = payload_of(config, context, lease.key, inputs)
+        run_heavy("tasks.jobs.sft:run", payload, description="sft", lease=lease)
 
     work = StageWork(
         stage="sft",
-        config={"sft": config.sft.model_dump(exclude={"start_from"}), "training": config.training},
+        config={
+            "sft": config.sft.model_dump(exclude={"start_from"}),
+            "training": config.training.that_matters,
+        },
         inputs=list(inputs.values()),
         outputs=("policy",),
         seed=config.seed,

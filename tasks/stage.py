@@ -15,9 +15,11 @@ from typing import Any
 from agents.errors import StageError
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
+from tasks.leases import Lease, leased
 from tasks.manifest import ArtifactRef, Manifest
 from tasks.runs import RunLog, StageRecord, utc_now
 from tasks.stage_cache import stage_key
+from tasks.stage_events import StageEvent, tell_stage
 from tasks.stage_progress import stage_progress
 
 
@@ -31,7 +33,7 @@ class StageWork:
         inputs: Artifacts it reads, or digests of other inputs.
         outputs: Names of the artifacts it makes, the main one first.
         seed: Seed of the run.
-        compute: Makes the artifacts under the key it is given.
+        compute: Makes the artifacts under the key of the lease it is given.
         key_iteration: Iteration in the key; 0 where the result does not depend on it.
     """
 
@@ -40,7 +42,7 @@ class StageWork:
     inputs: Sequence[ArtifactRef | str]
     outputs: Sequence[str]
     seed: int
-    compute: Callable[[str], None]
+    compute: Callable[[Lease], None]
     key_iteration: int = 0
 
 
@@ -67,30 +69,51 @@ def run_stage(store: ArtifactStore, context: StageContext, work: StageWork) -> S
     Raises:
         EvolveSearchError: As the stage raised it; it leaves no artifact, and its record says so.
     """
-    runs = RunLog(store.objects)
-    key, found = _latest(store, context, work)
-    started_at, start = utc_now(), time.monotonic()
+    start = time.monotonic()
     record = StageRecord(
         run=context.run,
         iteration=context.iteration,
         stage=work.stage,
-        key=key,
+        key="",
         status="running",
         subject=context.subject,
-        started_at=started_at,
+        started_at=utc_now(),
     )
-    if found is not None:
-        outcome = _outcome(found, reused=True, wall_s=time.monotonic() - start)
-        if not _is_recorded(runs, record):
-            runs.save_stage(_finished(record, outcome))
-        return outcome
+    key, found = _latest(store, context, work)
+    record = replace(record, key=key)
+    if found is None:
+
+        def is_done() -> bool:
+            return _complete(store, key, work.outputs) is not None
+
+        with leased(store.objects, key, context.run, is_done) as lease:
+            found = _complete(store, key, work.outputs)
+            if lease is not None and found is None:
+                outcome = _compute(store, record, work, lease)
+                _tell(record, outcome)
+                return outcome
+    assert found is not None
+    outcome = _outcome(found, reused=True, wall_s=time.monotonic() - start)
+    runs = RunLog(store.objects)
+    if not _is_recorded(runs, record):
+        runs.save_stage(_finished(record, outcome))
+    _tell(record, outcome)
+    return outcome
+
+
+def _compute(
+    store: ArtifactStore, record: StageRecord, work: StageWork, lease: Lease
+) -> StageOutcome:
+    """Makes the artifacts, with a record that says how it went."""
+    runs = RunLog(store.objects)
+    start = time.monotonic()
     runs.save_stage(record)
     try:
         with stage_progress(work.stage):
-            work.compute(key)
-        made = {name: store.find(key, name) for name in work.outputs}
-        missing = [name for name, manifest in made.items() if manifest is None]
-        if missing:
+            work.compute(lease)
+        found = _complete(store, lease.key, work.outputs)
+        if found is None:
+            missing = [name for name in work.outputs if store.find(lease.key, name) is None]
             raise StageError(f"stage {work.stage} ended without making {', '.join(missing)}")
     except BaseException as error:
         # Also on Ctrl-C and kill signals: a record that says `running` would be wrong for ever.
@@ -104,8 +127,7 @@ def run_stage(store: ArtifactStore, context: StageContext, work: StageWork) -> S
             )
         )
         raise
-    present = {name: manifest for name, manifest in made.items() if manifest is not None}
-    outcome = _outcome(present, reused=False, wall_s=time.monotonic() - start)
+    outcome = _outcome(found, reused=False, wall_s=time.monotonic() - start)
     runs.save_stage(_finished(record, outcome))
     return outcome
 
@@ -126,6 +148,7 @@ def skip_stage(
             error=reason,
         )
     )
+    tell_stage(StageEvent(stage, context.iteration, context.subject, "skipped", False, 0.0))
     return StageOutcome(artifacts={})
 
 
@@ -143,9 +166,8 @@ def _latest(
             work.key_iteration,
             redo=str(attempt or ""),
         )
-        artifacts = {name: store.find(next_key, name) for name in work.outputs}
-        complete = {name: m for name, m in artifacts.items() if m is not None}
-        if len(complete) < len(artifacts):
+        complete = _complete(store, next_key, work.outputs)
+        if complete is None:
             break
         attempt, key, found = attempt + 1, next_key, complete
     wanted_again = work.stage in context.redo or "all" in context.redo
@@ -157,6 +179,13 @@ def _latest(
     return key, found
 
 
+def _complete(store: ArtifactStore, key: str, outputs: Sequence[str]) -> dict[str, Manifest] | None:
+    """The artifacts of a key by name, None where one is missing."""
+    found = {name: store.find(key, name) for name in outputs}
+    complete = {name: manifest for name, manifest in found.items() if manifest is not None}
+    return complete if len(complete) == len(found) else None
+
+
 def _outcome(found: Mapping[str, Manifest], *, reused: bool, wall_s: float) -> StageOutcome:
     metrics = {
         name: float(value)
@@ -165,6 +194,19 @@ def _outcome(found: Mapping[str, Manifest], *, reused: bool, wall_s: float) -> S
     }
     artifacts = {name: manifest.ref for name, manifest in found.items()}
     return StageOutcome(artifacts, metrics, reused, wall_s)
+
+
+def _tell(record: StageRecord, outcome: StageOutcome) -> None:
+    tell_stage(
+        StageEvent(
+            record.stage,
+            record.iteration,
+            record.subject,
+            "done",
+            outcome.reused,
+            outcome.wall_s,
+        )
+    )
 
 
 def _is_recorded(runs: RunLog, record: StageRecord) -> bool:

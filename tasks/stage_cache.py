@@ -38,7 +38,7 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
 """Source folders that each stage runs through; a stage not named here runs through all."""
 
 _SHARED = ("schemas", "rows", "sampled", "sampling_inputs", "selection")
-_SHARED_JOBS = ("payload", "sampling")
+_SHARED_JOBS = ("payload", "sampling", "page_log")
 
 _SUFFIXES = frozenset({".py", ".md", ".sql", ".jinja"})
 
@@ -99,7 +99,7 @@ def _sources(root: Path, stage: str) -> Iterator[Path]:
                 yield path
     # The stage's own adapter, what adapters share, and the shape of what they write.
     tasks = root / "tasks"
-    own = [tasks / f"{name}.py" for name in (stage, *_SHARED)]
+    own = [*tasks.glob(f"{stage}*.py"), *(tasks / f"{name}.py" for name in _SHARED)]
     jobs = [path for path in (tasks / "jobs").glob("*.py") if path.stem in (stage, *_SHARED_JOBS)]
     yield from (path for path in (*own, *jobs) if path.is_file())
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 
 from agents.errors import StoreError
 from tasks.schemas import TABLES, TableKind
+from tasks.store_errors import one_line
 
 
 def kind_of(name: str) -> TableKind:
@@ -65,6 +69,24 @@ def to_parquet(table: pa.Table) -> bytes:
     pq.write_table(table, buffer, compression="zstd")
     data: bytes = buffer.getvalue().to_pybytes()
     return data
+
+
+def write_parquet_file(table: pa.Table, file: Path) -> None:
+    """Writes a table to a file outside the store, which appears whole.
+
+    Raises:
+        StoreError: It could not be written.
+    """
+    with one_line("write", str(file)):
+        handle, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}-")
+        try:
+            with os.fdopen(handle, "wb") as target:
+                pq.write_table(table, target, compression="zstd")
+            os.chmod(name, 0o644)
+            os.replace(name, file)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def from_parquet(kind: TableKind, data: bytes, path: str) -> pa.Table:

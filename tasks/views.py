@@ -1,21 +1,17 @@
 """The SQL views of the store: what each is, its columns, and how it is made.
 
-Three groups: views of the tables that stages write (one per kind in `tasks.schemas`), the
-`turns` inside the trajectories, and views of what manifests and records say.
+Three groups: views of the tables that stages write (one per kind in `tasks.schemas`), the `turns`
+and `page_views` inside the trajectories, and views of what manifests and records say, which the
+catalog holds in the schema `internal` (`tasks.catalog_documents`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from tasks.manifest import Manifest
-from tasks.runs import RunRecord, StageRecord
-from tasks.schemas import POLICIES, TABLES, column
+from tasks.schemas import TABLES, column
 
 _TEXT, _INT, _LONG, _REAL, _FLAG = (
     pa.string(),
@@ -41,11 +37,13 @@ class View:
         name: Its name.
         doc: What one row is.
         schema: Its columns.
+        sql: How it is made; empty for the tables that stages write.
     """
 
     name: str
     doc: str
     schema: pa.Schema
+    sql: str = ""
 
 
 def _table_view(name: str) -> View:
@@ -55,10 +53,16 @@ def _table_view(name: str) -> View:
     return View(name, kind.doc, pa.schema([*before, *kind.schema]))
 
 
-def _turns_view() -> View:
-    turns = TABLES["trajectories"].schema.field("turns").type.value_type
-    of = [TABLES["trajectories"].schema.field(n) for n in ("trajectory_id", "question_id")]
-    return View("turns", "One turn of one trajectory.", pa.schema([*PROVENANCE, *of, *turns]))
+def _inside_trajectories(name: str, doc: str, nested: str) -> View:
+    """One row for each element of a list that every trajectory has."""
+    schema = TABLES["trajectories"].schema
+    before = [*PROVENANCE, *(schema.field(n) for n in ("trajectory_id", "question_id"))]
+    names = ", ".join(field.name for field in before)
+    sql = (
+        f"SELECT {names}, inner_row.* FROM "  # noqa: S608 (names of this module)
+        f"(SELECT {names}, unnest({nested}) AS inner_row FROM trajectories)"
+    )
+    return View(name, doc, pa.schema([*before, *schema.field(nested).type.value_type]), sql)
 
 
 _STAGE_COLUMNS = (
@@ -84,6 +88,8 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("metadata", _TEXT, "What its stage says about it, as JSON."),
             ]
         ),
+        "SELECT digest AS policy, name, run, iteration, key AS stage_key, num_bytes, created_at, "
+        "metadata FROM internal.manifests WHERE kind = 'policies'",
     ),
     View(
         "stages",
@@ -99,6 +105,8 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("error", _TEXT, "Why it failed, empty where it did not."),
             ]
         ),
+        "SELECT run, iteration, stage, subject, status, reused, wall_s, started_at, key, error "
+        "FROM internal.stages",
     ),
     View(
         "stage_artifacts",
@@ -112,6 +120,8 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("reused", _FLAG, "Whether it was there already."),
             ]
         ),
+        "SELECT run, iteration, stage, subject, made.kind, made.name, made.digest AS artifact, "
+        "reused FROM (SELECT *, unnest(artifacts) AS made FROM internal.stages)",
     ),
     View(
         "runs",
@@ -127,6 +137,7 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("error", _TEXT, "Why it failed, empty where it did not."),
             ]
         ),
+        "SELECT run, profile, seed, status, started_at, wall_s, error FROM internal.runs",
     ),
     View(
         "run_policies",
@@ -140,6 +151,8 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("promoted", _FLAG, "Whether the run went on from it."),
             ]
         ),
+        "SELECT run, measured.iteration, measured.name, measured.digest AS policy, "
+        "measured.promoted FROM (SELECT run, unnest(policies) AS measured FROM internal.runs)",
     ),
     View(
         "artifacts",
@@ -158,6 +171,8 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("code_version", _TEXT, "Digest of the code that made it."),
             ]
         ),
+        "SELECT kind, digest AS artifact, name, key AS stage_key, run, iteration, num_rows, "
+        "num_bytes, created_at, code_version FROM internal.manifests",
     ),
     View(
         "lineage",
@@ -170,6 +185,9 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("parent_kind", _TEXT, "Kind of what it was made from."),
             ]
         ),
+        "SELECT DISTINCT digest AS child, origin.digest AS parent, kind AS child_kind, "
+        "origin.kind AS parent_kind "
+        "FROM (SELECT digest, kind, unnest(parents) AS origin FROM internal.manifests)",
     ),
 )
 """Views made from manifests and records."""
@@ -177,89 +195,13 @@ RECORD_VIEWS: tuple[View, ...] = (
 TABLE_VIEWS: tuple[View, ...] = tuple(_table_view(name) for name in TABLES)
 """Views of the tables that stages write."""
 
-TURNS_VIEW = _turns_view()
+NESTED_VIEWS: tuple[View, ...] = (
+    _inside_trajectories("turns", "One turn of one trajectory.", "turns"),
+    _inside_trajectories(
+        "page_views", "One page behind one observation of one trajectory.", "page_views"
+    ),
+)
+"""Views of what lies inside the trajectories."""
 
-VIEWS: tuple[View, ...] = (*TABLE_VIEWS, TURNS_VIEW, *RECORD_VIEWS)
+VIEWS: tuple[View, ...] = (*TABLE_VIEWS, *NESTED_VIEWS, *RECORD_VIEWS)
 """All views."""
-
-
-def record_rows(
-    manifests: Sequence[Manifest], runs: Sequence[RunRecord], stages: Sequence[StageRecord]
-) -> Mapping[str, list[dict[str, Any]]]:
-    """The rows of the views made from manifests and records, by view."""
-    edges = {
-        (m.ref.digest, parent.digest, m.ref.kind, parent.kind)
-        for m in manifests
-        for parent in m.parents
-    }
-    return {
-        "policies": [_policy(m) for m in manifests if m.ref.kind == POLICIES],
-        "stages": [
-            _stage(s)
-            | {
-                name: getattr(s, name)
-                for name in ("status", "reused", "wall_s", "started_at", "key", "error")
-            }
-            for s in stages
-        ],
-        "stage_artifacts": [
-            _stage(s) | {"kind": r.kind, "name": r.name, "artifact": r.digest, "reused": s.reused}
-            for s in stages
-            for r in s.artifacts
-        ],
-        "runs": [
-            {
-                name: getattr(r, name)
-                for name in ("run", "profile", "seed", "status", "started_at", "wall_s", "error")
-            }
-            for r in runs
-        ],
-        "run_policies": [
-            {
-                "run": r.run,
-                "iteration": entry.iteration,
-                "name": entry.name,
-                "policy": entry.digest,
-                "promoted": entry.promoted,
-            }
-            for r in runs
-            for entry in r.policies
-        ],
-        "artifacts": [_artifact(m) for m in manifests],
-        "lineage": [
-            {"child": c, "parent": p, "child_kind": ck, "parent_kind": pk}
-            for c, p, ck, pk in sorted(edges)
-        ],
-    }
-
-
-def _stage(record: StageRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("run", "iteration", "stage", "subject")}
-
-
-def _policy(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "policy": manifest.ref.digest,
-        "name": manifest.ref.name,
-        "run": manifest.run,
-        "iteration": manifest.iteration,
-        "stage_key": manifest.ref.key,
-        "num_bytes": manifest.num_bytes,
-        "created_at": manifest.created_at,
-        "metadata": json.dumps(dict(manifest.metadata), sort_keys=True),
-    }
-
-
-def _artifact(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "kind": manifest.ref.kind,
-        "artifact": manifest.ref.digest,
-        "name": manifest.ref.name,
-        "stage_key": manifest.ref.key,
-        "run": manifest.run,
-        "iteration": manifest.iteration,
-        "num_rows": manifest.num_rows,
-        "num_bytes": manifest.num_bytes,
-        "created_at": manifest.created_at,
-        "code_version": manifest.code_version,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,23 @@ class TrainingConfig(Config):
     """Most sequences in one forward pass; larger batches accumulate gradients."""
     num_threads: int | None = Field(default=None, ge=1)
     """Threads of CPU arithmetic; None leaves the library's choice."""
+    checkpoint_s: float | None = Field(default=120.0, ge=0.0)
+    """Seconds between two checkpoints, which a killed training goes on from; taken less often
+    where they would cost more than a twenty-fifth of the time. 0: whenever that allows; None: not
+    by the clock."""
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    """Take a checkpoint after every so many optimizer steps, whatever it costs; None: only by the
+    clock."""
+    checkpoints_keep: int = Field(default=2, ge=1)
+    """Newest checkpoints kept while a training runs: an older one is gone back to where a newer
+    one turns out damaged."""
+
+    @property
+    def that_matters(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on: checkpoints change nothing."""
+        return self.model_dump(
+            mode="json", exclude={"checkpoint_s", "checkpoint_steps", "checkpoints_keep"}
+        )
 
 
 class SftConfig(Config):

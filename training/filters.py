@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import duckdb
 import pyarrow as pa
 
-from agents.trajectory import StopReason, Trajectory
+from agents.trajectory import StopReason
 from training.config import FilterConfig
 
 REASONS = (
@@ -42,11 +42,19 @@ INPUT_SCHEMA = pa.schema(
 )
 """The columns of trajectories that the filter reads; further columns are ignored."""
 
+_UNIQUE_ACTIONS = """
+    select * from ordered o
+    where not exists (
+        select 1 from ordered better
+        where better.question_id = o.question_id and better.place < o.place
+            and len(list_intersect(better.words, o.words)) >= $similarity * len(
+                list_distinct(list_concat(better.words, o.words))))
+"""
+
 # Rank: most tool calls first (the paper), then fewest tokens, then the id, so that it is total.
 _QUERY = """
 with judged as (
-    select t.trajectory_id, t.question_id, t.num_tool_calls, t.num_tokens,
-        list_distinct(string_split(t.action_signature, ' ')) as words,
+    select t.trajectory_id, t.question_id, t.num_tool_calls, t.num_tokens, {words} as words,
         case
             when list_contains($infrastructure, t.stop_reason) or r.total is null
                 then 'infrastructure'
@@ -59,13 +67,7 @@ with judged as (
     select *, row_number() over (
         order by num_tool_calls desc, num_tokens, trajectory_id) as place
     from judged where reason is null
-), unique_actions as (
-    select * from ordered o
-    where $similarity is null or not exists (
-        select 1 from ordered better
-        where better.question_id = o.question_id and better.place < o.place
-            and len(list_intersect(better.words, o.words)) >= $similarity * len(
-                list_distinct(list_concat(better.words, o.words))))
+), unique_actions as ({unique}
 ), capped as (
     select * from unique_actions
     qualify $max_per_question is null
@@ -119,17 +121,22 @@ def filter_trajectories(
             ).fetchone()
             if doubled:
                 raise ValueError(f"trajectory {doubled[0]} occurs more than once in {name}")
-        parameters = {
+        parameters: dict[str, object] = {
             "infrastructure": [str(r) for r in StopReason if r.is_infrastructure],
             "require_format": config.require_format,
             "require_correct": config.require_correct,
             "min_answer_reward": config.min_answer_reward,
             "min_tool_calls": config.min_tool_calls,
-            "similarity": config.near_duplicate_similarity,
             "max_per_question": config.max_per_question,
             "top_k": config.top_k,
         }
-        verdicts = connection.sql(_QUERY, params=parameters).to_arrow_table()
+        if config.near_duplicate_similarity is None:
+            query = _QUERY.format(words="null", unique="select * from ordered")
+        else:
+            parameters["similarity"] = config.near_duplicate_similarity
+            words = "list_distinct(string_split(t.action_signature, ' '))"
+            query = _QUERY.format(words=words, unique=_UNIQUE_ACTIONS)
+        verdicts = connection.sql(query, params=parameters).to_arrow_table()
     return verdicts.cast(
         pa.schema(
             [
@@ -143,35 +150,21 @@ def filter_trajectories(
     )
 
 
-def filter_input(trajectories: Iterable[Trajectory]) -> pa.Table:
-    """Turns trajectories into the table that `filter_trajectories` reads."""
-    rows = [
-        {
-            "trajectory_id": t.trajectory_id,
-            "question_id": t.question_id,
-            "stop_reason": str(t.stop_reason),
-            "format_ok": t.format_ok,
-            "num_tool_calls": t.num_tool_calls,
-            "num_tokens": len(t.token_ids),
-            "action_signature": action_signature(t),
-        }
-        for t in trajectories
-    ]
-    return pa.Table.from_pylist(rows, schema=INPUT_SCHEMA)
-
-
-def action_signature(trajectory: Trajectory) -> str:
-    """Writes down what a trajectory did as lower-case words, free of thoughts and punctuation.
+def signature_of(calls: Iterable[tuple[str, str]]) -> str:
+    """Writes down actions as lower-case words, free of thoughts and punctuation.
 
     Trajectories with the same words in it searched for the same things; each word is marked with
     its action, so that a search for a page and a visit to it differ.
+
+    Args:
+        calls: Action and arguments of each turn.
     """
     words = []
-    for turn in trajectory.turns:
-        text = turn.arguments
-        if turn.action in ("search", "visit"):
+    for action, arguments in calls:
+        text = arguments
+        if action in ("search", "visit"):
             text = " ".join(_strings(json.loads(text))) if text else ""
-        words += [f"{turn.action}:{word}" for word in re.findall(r"\w+", text.lower())]
+        words += [f"{action}:{word}" for word in re.findall(r"\w+", text.lower())]
     return " ".join(words)
 
 

@@ -42,6 +42,9 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
     def _send_telemetry(self) -> None:
         """Sends nothing: training never calls home."""
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Writes no card: checkpoints are for this project alone."""
+
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         fresh = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
         inputs = super()._prepare_inputs(generation_batch)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from agents.trajectory import Question, Trajectory
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agents.errors import StageError
+from agents.trajectory import Question, StopReason, Trajectory
 from evaluation.scoring import score_answer
 from training.config import RewardConfig
 
@@ -54,3 +61,76 @@ def reward_of(trajectory: Trajectory, question: Question, config: RewardConfig) 
     if config.kind == "evolvesearch":
         return Reward(well_formed, answer, 0.5 * (well_formed + answer))
     return Reward(well_formed, answer, 0.1 * well_formed + 0.9 * answer)
+
+
+def reward_table(
+    trajectories: pa.Table, golds: Mapping[str, Sequence[str]], config: RewardConfig
+) -> pa.Table:
+    """Scores a table of trajectories as `reward_of` scores each; equal answers are judged once.
+
+    Args:
+        trajectories: Columns trajectory_id, question_id, stop_reason, format_ok and answer.
+        golds: Right answers by question.
+        config: Which formula and which score of the answer.
+
+    Returns:
+        Columns trajectory_id, question_id, format, answer, total (null: infrastructure), a row a
+        trajectory in the given order.
+
+    Raises:
+        StageError: There are no right answers of a question.
+    """
+    infrastructure = [str(reason) for reason in StopReason if reason.is_infrastructure]
+    failed = _array(pc.is_in(trajectories["stop_reason"], pa.array(infrastructure, pa.string())))
+    answered = _array(pc.is_valid(trajectories["answer"]))
+    well_formed = _array(trajectories["format_ok"]) & answered & ~failed
+    judged = answered & ~failed
+    if config.kind == "evolvesearch":
+        judged &= well_formed
+    answer = np.zeros(len(failed))
+    answer[judged] = _answer_scores(
+        trajectories.select(["question_id", "answer"]).filter(pa.array(judged)), golds, config
+    )
+    form = well_formed.astype(np.float64)
+    if config.kind == "evolvesearch":
+        total = np.where(well_formed, 0.5 * (form + answer), 0.0)
+    else:
+        total = 0.1 * form + 0.9 * answer
+    return pa.table(
+        {
+            "trajectory_id": trajectories["trajectory_id"],
+            "question_id": trajectories["question_id"],
+            "format": form,
+            "answer": answer,
+            "total": pa.array(total, mask=failed),
+        }
+    )
+
+
+def _answer_scores(
+    answers: pa.Table, golds: Mapping[str, Sequence[str]], config: RewardConfig
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Scores of answers to questions, each pair of both judged once."""
+    if not answers.num_rows:
+        return np.zeros(0)
+    questions, texts = (
+        answers[name].combine_chunks().dictionary_encode() for name in ("question_id", "answer")
+    )
+    codes = questions.indices.to_numpy().astype(np.int64) * len(texts.dictionary)
+    codes += texts.indices.to_numpy()
+    pairs, places = np.unique(codes, return_inverse=True)
+    ids, words = questions.dictionary.to_pylist(), texts.dictionary.to_pylist()
+    scores = np.empty(len(pairs))
+    for position, pair in enumerate(pairs.tolist()):
+        question_id, text = ids[pair // len(words)], words[pair % len(words)]
+        if question_id not in golds:
+            raise StageError(
+                f"question {question_id} is not among the questions; expected those that the "
+                "trajectories were made from"
+            )
+        scores[position] = getattr(score_answer(text, golds[question_id]), config.answer)
+    return scores[places]
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(column.to_numpy(), dtype=np.bool_)

@@ -7,7 +7,6 @@ log-probabilities as they were recorded.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +19,11 @@ from trl import GRPOConfig
 
 from agents.errors import StageError
 from agents.trajectory import Question, Trajectory
+from training.checkpoints import Checkpointer, Checkpoints
 from training.config import RlConfig, TrainingConfig
 from training.grpo import PackedGrpoTrainer
 from training.logprobs import add_scoring_forward
+from training.memory import release_memory
 from training.policy_folder import load_policy, resolve_precision, save_policy
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward
@@ -32,6 +33,7 @@ from training.trainer_setup import (
     micro_batch,
     report_only,
     shared_arguments,
+    trainer_folder,
     training_session,
 )
 
@@ -50,6 +52,7 @@ def train_rl(
     seed: int,
     on_step: Callable[[StepReport], None],
     on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingReport:
     """Trains a policy on its own rollouts and saves it.
 
@@ -69,6 +72,7 @@ def train_rl(
         on_step: Called after each optimizer step.
         on_rollouts: Called with the step (from 1), all its trajectories and their rewards, before
             the step is made.
+        checkpoints: Where checkpoints go, and the one to go on from; None: none are taken.
 
     Raises:
         UsageError: `model_dir` holds no model, or a device is asked for that is not there.
@@ -76,7 +80,7 @@ def train_rl(
     """
     started = time.perf_counter()
     total = config.prompts_per_step * config.num_generations
-    with training_session(training), tempfile.TemporaryDirectory() as scratch:
+    with training_session(training), trainer_folder(output_dir) as scratch:
         model, tokenizer = load_policy(model_dir)
         add_scoring_forward(model)
         sampler = GroupSampler(
@@ -85,6 +89,11 @@ def train_rl(
         reporter = StepReporter(on_step, {"clip_ratio/region_mean": "clip_ratio"})
         rollouts = _RolloutFunction(
             sampler, prompt_ids_of, tokenizer.eos_token_id, config, reporter, on_rollouts
+        )
+        if checkpoints is not None and checkpoints.resume_from is not None:
+            rollouts.restore(checkpoints.resume_from.progress["rollouts"])
+        checkpointer = Checkpointer(
+            checkpoints, training, reporter, lambda: {"rollouts": rollouts.state()}
         )
         micro = micro_batch(total, training)
         arguments = GRPOConfig(
@@ -121,7 +130,8 @@ def train_rl(
             reporter=reporter,
         )
         report_only(trainer, reporter)
-        trainer.train()
+        trainer.add_callback(checkpointer)
+        trainer.train(resume_from_checkpoint=checkpointer.resume_from)
         save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir)
     return TrainingReport(
         policy=output_dir,
@@ -159,11 +169,22 @@ class _RolloutFunction:
         self._reporter = reporter
         self._on_rollouts = on_rollouts
 
+    def state(self) -> dict[str, Any]:
+        """What has been asked so far, JSON values."""
+        return {"num_rollouts": self.num_rollouts, "sampler": self._sampler.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on after what `state` says has been asked."""
+        self.num_rollouts = state["num_rollouts"]
+        self._sampler.restore(state["sampler"])
+
     def __call__(self, prompts: list[str], trainer: PackedGrpoTrainer) -> dict[str, list[Any]]:
         """Returns the fields that TRL asks of a rollout function, groups one after the other."""
         started = time.perf_counter()
         step = trainer.state.global_step + 1
+        release_memory()
         groups, sampled = self._sampler.groups(step)
+        release_memory()
         if len(prompts) != sum(len(group.trajectories) for group in groups):
             raise StageError(
                 f"the trainer wants {len(prompts)} rollouts a step in this process, the config "

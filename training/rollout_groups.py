@@ -8,8 +8,9 @@ questions before the step; `max_resamples` says how often.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agents.errors import StageError
 from agents.randomness import derive_seed
@@ -89,7 +90,19 @@ class GroupSampler:
         self._reward = reward
         self._config = config
         self._seed = seed
+        self._num_asked = 0
         self._asked: dict[str, int] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What has been asked so far, JSON values."""
+        return {"num_asked": self._num_asked, "asked": dict(self._asked)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on after what `state` says has been asked; only before anything is."""
+        self._num_asked = state["num_asked"]
+        self._asked = dict(state["asked"])
+        for _ in range(self._num_asked):
+            next(self._order)
 
     def groups(self, step: int) -> tuple[list[Group], list[Group]]:
         """Samples one step.
@@ -118,6 +131,7 @@ class GroupSampler:
         requests: list[list[RolloutRequest]] = []
         for _ in range(num_questions):
             question = next(self._order)
+            self._num_asked += 1
             first = self._asked.get(question.question_id, 0)
             self._asked[question.question_id] = first + self._config.num_generations
             requests.append(

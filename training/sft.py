@@ -8,7 +8,6 @@ are computed where there is loss.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
 from agents.errors import StageError
+from training.checkpoints import Checkpointer, Checkpoints
 from training.config import SftConfig, TrainingConfig
 from training.logprobs import add_scoring_forward
 from training.packing import Layout, pack
@@ -31,6 +31,7 @@ from training.trainer_setup import (
     micro_batch,
     report_only,
     shared_arguments,
+    trainer_folder,
     training_session,
 )
 
@@ -62,6 +63,7 @@ def train_sft(
     output_dir: Path,
     seed: int,
     on_step: Callable[[StepReport], None],
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingReport:
     """Fine-tunes a policy and saves it.
 
@@ -73,6 +75,7 @@ def train_sft(
         output_dir: Where the trained policy is written.
         seed: Seed of the order (and of dropout, where the model has any).
         on_step: Called after each optimizer step.
+        checkpoints: Where checkpoints go, and the one to go on from; None: none are taken.
 
     Raises:
         UsageError: `model_dir` holds no model, or a device is asked for that is not there.
@@ -90,7 +93,7 @@ def train_sft(
             f"SFT has nothing to learn from: 0 of {len(examples)} examples have loss tokens and "
             f"at most {config.max_tokens} tokens"
         )
-    with training_session(training), tempfile.TemporaryDirectory() as scratch:
+    with training_session(training), trainer_folder(output_dir) as scratch:
         model, tokenizer = load_policy(model_dir)
         add_scoring_forward(model)
         micro = micro_batch(config.batch_size, training)
@@ -108,6 +111,7 @@ def train_sft(
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         reporter = StepReporter(on_step, {})
+        checkpointer = Checkpointer(checkpoints, training, reporter)
         trainer = _PackedSftTrainer(
             model=model,
             args=arguments,
@@ -117,7 +121,8 @@ def train_sft(
         )
         trainer.reporter = reporter
         report_only(trainer, reporter)
-        trainer.train()
+        trainer.add_callback(checkpointer)
+        trainer.train(resume_from_checkpoint=checkpointer.resume_from)
         save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir)
     return TrainingReport(
         policy=output_dir,
@@ -164,6 +169,9 @@ class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _send_telemetry(self) -> None:
         """Sends nothing: training never calls home."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Writes no card: checkpoints are for this project alone."""
 
     def compute_loss(
         self,

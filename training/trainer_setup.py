@@ -1,14 +1,17 @@
 """What the SFT and GRPO trainers share: quiet arguments, and reports in place of prints.
 
 The libraries' trainers print, draw bars, write checkpoints, cards and telemetry. Here all of it
-is off; each step becomes a `StepReport`, and the only thing written is the final policy.
+is off; each step becomes a `StepReport`, and the only things written are the final policy and,
+where they are asked for, checkpoints.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,6 +74,17 @@ def training_session(config: TrainingConfig) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def trainer_folder(output_dir: Path) -> Iterator[str]:
+    """A folder for what the trainer writes on its way, beside the policy; removed at the end."""
+    folder = output_dir.with_name(f"{output_dir.name}.trainer")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 class StepReporter(TrainerCallback):

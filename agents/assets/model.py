@@ -46,6 +46,27 @@ def ensure_model(model: str) -> Path:
         return ensure_folder(
             cache_dir() / "models" / f"{BUNDLED_MODEL}-v{_CONVERSION}", _convert_bundled
         )
+    found = local_model(model)
+    if found is None:
+        found = _from_hub(model)
+        check_model_folder(found)
+    return found
+
+
+def local_model(model: str) -> Path | None:
+    """Checks a model's name without fetching anything.
+
+    Args:
+        model: As `ensure_model` takes it.
+
+    Returns:
+        The model's folder where it names a local one, None where it has to be fetched.
+
+    Raises:
+        UsageError: There can be no such model, or its folder is incomplete.
+    """
+    if model == BUNDLED_MODEL:
+        return None
     folder = Path(model).expanduser()
     if folder.is_dir():
         check_model_folder(folder)
@@ -57,9 +78,7 @@ def ensure_model(model: str) -> Path:
             f"there is no model folder {model}; expected {BUNDLED_MODEL}, a folder with "
             "config.json and *.safetensors, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct"
         )
-    found = _from_hub(model)
-    check_model_folder(found)
-    return found
+    return None
 
 
 def check_model_folder(folder: Path) -> None:

@@ -8,6 +8,21 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class SeenPage:
+    """A page that an observation came from.
+
+    Attributes:
+        url: Its canonical address.
+        page: Digest of its snapshot; see `agents.snapshots`.
+        query: The query that found it, or the goal it was read for.
+    """
+
+    url: str
+    page: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What a tool brought back.
 
@@ -15,11 +30,13 @@ class Observation:
         text: Plain, untrusted text, not yet cut to the token budget.
         urls: Addresses of the pages it shows.
         error: What was wrong with the call (shown to the policy), empty where nothing was.
+        pages: The same pages as they were read, for lineage.
     """
 
     text: str
     urls: tuple[str, ...] = ()
     error: str = ""
+    pages: tuple[SeenPage, ...] = ()
 
 
 class ToolFailure(Exception):  # noqa: N818 - what failed lies outside

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from agents.config import AgentConfig
-from agents.tools.base import Observation
+from agents.snapshots import PageRecorder
+from agents.tools.base import Observation, SeenPage
 from agents.tools.page_fetcher import PageFetcher
 from agents.tools.passages import select_passages
 
@@ -50,6 +51,7 @@ class VisitTool:
         web: Where pages are read in mode `direct`, and addresses resolved in both modes.
         config: Limits and mode.
         base_url: Address of the local web's site, needed in mode `http`.
+        recorder: Where the pages are noted as they were read; None: nobody asks for them.
 
     Raises:
         ValueError: Mode `http` without `base_url`.
@@ -57,8 +59,15 @@ class VisitTool:
 
     name = "visit"
 
-    def __init__(self, web: ReadableWeb, config: AgentConfig, base_url: str | None = None) -> None:
+    def __init__(
+        self,
+        web: ReadableWeb,
+        config: AgentConfig,
+        base_url: str | None = None,
+        recorder: PageRecorder | None = None,
+    ) -> None:
         self._web = web
+        self._recorder = recorder or PageRecorder()
         self._config = config.visit
         self._fetcher: PageFetcher | None = None
         if config.visit.mode == "http":
@@ -109,17 +118,21 @@ class VisitTool:
             *(loop.run_in_executor(self._threads, self._read, url.strip()) for url in urls)
         )
         texts = []
+        visited: dict[str, SeenPage] = {}
         for asked, page in zip(urls, pages, strict=True):
             if page is None:
                 texts.append(f"{asked.strip()}: {NO_SUCH_PAGE}")
             else:
-                _, title, text = page
+                url, title, text = page
+                seen = SeenPage(url, self._recorder.note(url, title, text), goal)
+                visited.setdefault(url, seen)
                 passage = select_passages(text, goal, self._config.max_words)
                 # A single page is known by its address, and its first sentence names it.
                 texts.append(f"{title}\n{passage}" if len(urls) > 1 else passage)
-        visited = tuple(dict.fromkeys(page[0] for page in pages if page is not None))
         error = "" if visited else NO_SUCH_PAGE
-        return Observation("\n".join(texts), urls=visited, error=error)
+        return Observation(
+            "\n".join(texts), urls=tuple(visited), error=error, pages=tuple(visited.values())
+        )
 
     def _read(self, address: str) -> tuple[str, str, str] | None:
         page = self._web.page(address)

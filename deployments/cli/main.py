@@ -48,6 +48,11 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
         "sql": _Command("store:sql", "Query the store with SQL."),
+        "lineage": _Command("lineage:lineage", "Show what something was made from and led to."),
+        "verify": _Command("care:verify", "Recompute every digest of the store."),
+        "gc": _Command("care:gc", "Remove what no kept run refers to."),
+        "archive": _Command("care:archive", "Write a run into one file."),
+        "restore": _Command("care:restore", "Take an archived run into the store."),
     },
     "This machine": {
         "assets": _Command("inputs:assets", "Fetch and verify the inputs."),

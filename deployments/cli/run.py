@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -47,5 +47,23 @@ def _show(settings: Settings, document: Mapping[str, Any]) -> None:
     console.print(score_table(console, document["iterations"]))
     if document.get("stopped"):
         console.print(f"Stopped early: {document['stopped']}.")
+    console.print(f"{_reuse(document['stages'])}.")
     console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n")
     console.print(next_commands(settings, document["run"]), soft_wrap=True)
+
+
+def _reuse(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Which stages were found done, and which were computed."""
+    done = [stage for stage in stages if stage["status"] == "done"]
+    computed = [stage for stage in done if not stage["reused"]]
+    if not computed:
+        return f"Reused all {len(done)} stages"
+    if len(computed) == len(done):
+        return f"Computed all {len(done)} stages"
+    names = [_name(stage) for stage in computed]
+    return f"Reused {len(done) - len(computed)} of {len(done)} stages; computed {', '.join(names)}"
+
+
+def _name(stage: Mapping[str, Any]) -> str:
+    which = stage["subject"] or (stage["iteration"] or "")
+    return f"{stage['stage'].replace('_', ' ')} {which}".strip()

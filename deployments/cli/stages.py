@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.console import Console
 from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import command, percent, plain_table
+
+if TYPE_CHECKING:
+    from flows.config import EvolutionConfig
 
 _HELP = {
     "questions": "Reference of the questions.",
@@ -92,16 +95,41 @@ def rollout(**options: Any) -> None:
 
 
 @click.command(name="filter")
+@click.option(
+    "--against",
+    metavar="REF",
+    help="Judge anew what these verdicts judged (RUN, RUN/ITERATION, a digest or a reference), "
+    "under their run's settings, and say how the verdicts changed.",
+)
 @_stage_options("questions", "trajectories")
-def filter_(**options: Any) -> None:
+def filter_(settings: Settings, against: str | None, **options: Any) -> None:
     """Reward trajectories and keep the best as training examples; needs no model.
+
+    Nothing is sampled and nothing is replaced: new rewards, verdicts and examples come to lie
+    beside the old ones.
 
     \b
     Examples:
       evolvesearch filter
       evolvesearch filter --run laptop-1a2b3c4d --iteration 2 --set filter.top_k=50
+      evolvesearch filter --against laptop-1a2b3c4d/2 --set reward.answer=f1 \\
+          --set filter.min_answer_reward=0.6
     """
-    _run("filter", "filter_", ("questions", "trajectories"), **options)
+    if against is None:
+        _run("filter", "filter_", ("questions", "trajectories"), settings=settings, **options)
+        return
+    from deployments.cli.refilter import prepare
+
+    again = prepare(settings, against, options)
+    _run(
+        "filter",
+        "filter_",
+        ("questions", "trajectories"),
+        settings=settings,
+        config=again.config,
+        compare=again.compare,
+        **again.options,
+    )
 
 
 @click.command()
@@ -159,9 +187,11 @@ def _run(
     iteration: int,
     no_reuse: bool,
     redo: tuple[str, ...],
+    config: EvolutionConfig | None = None,
+    compare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     **references: str | None,
 ) -> None:
-    config = settings.config()
+    config = config or settings.config()
     with output(settings.json) as answer:
         from deployments.cli.stage_inputs import find_inputs
 
@@ -181,6 +211,8 @@ def _run(
         from deployments.cli.stage_inputs import stage_document
 
         document = stage_document(config, context, stage, inputs, made)
+        if compare is not None:
+            document |= compare(document)
         answer(document)
     if not settings.json:
         _show(screen(), settings, document)
@@ -205,6 +237,10 @@ def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> 
             means = (percent(row["em"]), percent(row["f1"]), percent(row["accuracy"]))
             scores.add_row(name, str(row["num_questions"]), *means, interval)
         console.print(scores)
+    if "changes" in document:
+        from deployments.cli.refilter import changes_table
+
+        console.print(changes_table(document))
     how = "reused" if document["reused"] else "took"
     state = document["status"] if document["status"] != "done" else how
     console.print(f"{state}, {duration(document['wall_s'])}: {document['error']}".rstrip(": "))

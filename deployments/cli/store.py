@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,7 @@ from deployments.cli.rows import rows_view
 from deployments.cli.tables import command, percent, plain_table, score_table, stage_table
 
 _SHOWN_ROWS = 50
-"""Rows of an SQL answer that a person is shown; --json and --csv give all."""
+"""Rows of an SQL answer that a person is shown; --json, --csv and --parquet give all."""
 
 
 @click.command()
@@ -104,21 +105,30 @@ def show(settings: Settings, run: str) -> None:
 @click.command()
 @click.argument("query")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option(
+    "--parquet",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the rows to a Parquet file, with their types.",
+)
 @shared_options
-def sql(settings: Settings, query: str, as_csv: bool) -> None:
+def sql(settings: Settings, query: str, as_csv: bool, parquet: Path | None) -> None:
     """Query the store with SQL; docs/schema.md lists the views and their columns.
 
-    Views: questions, trajectories, turns, rewards, verdicts, sft_examples, policies, answers,
-    benchmarks, stages, lineage. The dialect is DuckDB's.
+    Views: questions, trajectories, turns, pages, page_views, rewards, verdicts, sft_examples,
+    policies, answers, benchmarks, runs, stages, artifacts, lineage. The dialect is DuckDB's.
+    Only the files that a filter on run, iteration or artifact leaves are opened.
 
     \b
     Examples:
       evolvesearch sql "select stage, iteration, wall_s from stages order by 2, 1"
       evolvesearch sql "select reason, count(*) from verdicts group by all" --csv
+      evolvesearch sql "select * from turns where run = 'demo'" --parquet turns.parquet
       evolvesearch sql "describe trajectories"
     """
-    if as_csv and settings.json:
-        raise UsageError("--csv and --json: expected one of them")
+    if as_csv and (settings.json or parquet):
+        other = "--json" if settings.json else "--parquet"
+        raise UsageError(f"--csv and {other}: expected one of them")
     config = settings.config()
     with output(settings.json) as answer:
         from tasks.catalog import Catalog
@@ -126,18 +136,31 @@ def sql(settings: Settings, query: str, as_csv: bool) -> None:
         with Catalog(settings.existing_store(config.store)) as catalog:
             result = catalog.query(query)
         names = unique_names(result.column_names)
-        rows = result.rename_columns(names).to_pylist()
-        answer(rows)
-    if as_csv:
+        if parquet is not None:
+            from tasks.tables import write_parquet_file
+
+            write_parquet_file(result.rename_columns(names), parquet)
+            written = {"file": str(parquet), "num_rows": result.num_rows, "columns": names}
+            answer(written)
+        else:
+            rows = result.rename_columns(names).to_pylist()
+            answer(rows)
+    if parquet is not None:
+        if not settings.json:
+            screen().print(f"{_count(result.num_rows)} in {parquet}")
+    elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(row.values() for row in rows)
     elif not settings.json:
         console = screen()
         console.print(rows_view(console, names, rows[:_SHOWN_ROWS]))
-        more = f", the first {_SHOWN_ROWS} shown (--json, --csv: all)"
-        count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        console.print(f"{count}{more if len(rows) > _SHOWN_ROWS else ''}")
+        more = f", the first {_SHOWN_ROWS} shown (--json, --csv, --parquet: all)"
+        console.print(f"{_count(len(rows))}{more if len(rows) > _SHOWN_ROWS else ''}")
+
+
+def _count(num_rows: int) -> str:
+    return "1 row" if num_rows == 1 else f"{num_rows:,} rows"
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

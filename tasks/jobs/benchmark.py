@@ -12,14 +12,14 @@ from agents.trajectory import Question, Trajectory
 from evaluation.benchmarks import summarise
 from evaluation.scoring import AnswerScore, score_answer
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
-from tasks.rows import trajectory_row
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Asks `options.question_ids` and writes `trajectories`, `answers` and `benchmarks`."""
+    """Asks `options.question_ids` and writes `pages`, `trajectories`, `answers`, `benchmarks`."""
     job = Job(payload)
     config, source = job.config, str(job.options["source"])
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
@@ -40,9 +40,10 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
         description = "Gate questions" if source == "gate" else "Benchmark questions"
-        trajectories = sampler.run_logged(rollouts, description, job.store, job.key)
-    rows = [trajectory_row(trajectory) for trajectory in trajectories]
-    job.write_table("trajectories", rows, metadata={"metrics": sampling_metrics(trajectories)})
+        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, description, log, pages)
+    metrics = {"metrics": sampling_metrics(trajectories)}
+    recorded = write_rollouts(job, trajectories, pages, metrics)
     # An infrastructure fault is not a wrong answer: `num_questions` shows how many were scored.
     answers = [
         _answer_row(question, trajectory)
@@ -54,9 +55,10 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             f"none of {len(questions)} {source} questions could be scored; the first failed with: "
             f"{trajectories[0].error if trajectories else 'there are no questions'}"
         )
-    job.write_table("answers", answers)
-    job.write_table("benchmarks", _benchmark_rows(answers, config.benchmark.confidence))
-    ShardLog(job.store, job.key).clear()
+    answered = job.write_table("answers", answers, parents=[recorded])
+    scores = _benchmark_rows(answers, config.benchmark.confidence)
+    job.write_table("benchmarks", scores, parents=[answered])
+    clear_partial(job.store, job.key)
     return {}
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.snapshots import PageRecorder
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import load_tokenizer, open_tools, sampling_metrics
-from tasks.rows import trajectory_row
 from tasks.selection import TRAIN_SPLIT
+from tasks.shards import ShardLog, clear_partial
 from training.construction.chains import build_cold_start
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Builds trajectories with the base policy's tokenizer and writes `trajectories`."""
+    """Builds trajectories with the base policy's tokenizer and writes them with their `pages`."""
     job = Job(payload)
     config = job.config
     questions = job.store.read_questions(job.inputs["questions"])
     tokenizer = load_tokenizer(job.store.policy_folder(job.inputs["policy"]))
-    with open_tools(config) as tools:
+    recorder = PageRecorder()
+    pages, log = PageLog(job.store, job.key, recorder), ShardLog(job.store, job.key)
+    with open_tools(config, recorder) as tools, log.open(pages.flush) as keep:
         trajectories = build_cold_start(
             [question for question in questions if question.split == TRAIN_SPLIT],
             tools,
@@ -27,10 +31,9 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             config.cold_start,
             config.seed,
             iteration=job.context.iteration,
+            on_finished=keep,
+            finished={trajectory.trajectory_id: trajectory for trajectory in log.trajectories()},
         )
-    job.write_table(
-        "trajectories",
-        [trajectory_row(trajectory) for trajectory in trajectories],
-        metadata={"metrics": sampling_metrics(trajectories)},
-    )
+    write_rollouts(job, trajectories, pages, {"metrics": sampling_metrics(trajectories)})
+    clear_partial(job.store, job.key)
     return {}

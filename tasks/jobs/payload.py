@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,26 +46,41 @@ class Job:
         rows: list[dict[str, Any]],
         *,
         name: str = "",
+        parents: Sequence[ArtifactRef] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> ArtifactRef:
-        """Writes a table under the stage's key; its name is its kind where none is given."""
+        """Writes a table under the stage's key.
+
+        Args:
+            kind: Kind of the table.
+            rows: Its rows.
+            name: Its name among the stage's artifacts; its kind where none is given.
+            parents: What it was made from, beside the stage's inputs.
+            metadata: What to say about it.
+        """
         return self.store.write_table(
             kind,
             rows,
             stage_key=self.key,
             name=name or kind,
-            parents=self.parents,
+            parents=(*self.parents, *parents),
             run=self.context.run,
             iteration=self.context.iteration,
             metadata=metadata,
         )
 
-    def write_policy(self, folder: Path, metadata: Mapping[str, Any] | None = None) -> ArtifactRef:
-        """Writes a policy under the stage's key."""
+    def write_policy(
+        self,
+        folder: Path,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        parents: Sequence[ArtifactRef] = (),
+    ) -> ArtifactRef:
+        """Writes a policy under the stage's key; arguments are those of `write_table`."""
         return self.store.write_policy(
             folder,
             stage_key=self.key,
-            parents=self.parents,
+            parents=(*self.parents, *parents),
             run=self.context.run,
             iteration=self.context.iteration,
             metadata=metadata,

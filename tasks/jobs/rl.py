@@ -1,8 +1,15 @@
-"""Child of the RL stage: trainer and engine side by side, the trainer's weights in the engine."""
+"""Child of the RL stage: trainer and engine side by side, the trainer's weights in the engine.
+
+Rollouts are logged as they end, each step's in a folder named after the step and the weights that
+sampled it: those of a checkpoint, or, between two checkpoints, of this process alone. A stage that
+was killed goes on from its newest checkpoint; the rollouts up to there are read back, and those of
+the very next step that had ended are not sampled again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +17,13 @@ from agents.progress import progress
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob, RolloutSetting
 from agents.trajectory import Trajectory
+from tasks.checkpoints import CheckpointLog, StoredCheckpoint
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
-from tasks.rows import trajectory_row
+from tasks.shards import ShardLog, clear_partial
+from training.checkpoints import Checkpoint, Checkpoints
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward, reward_of
 from training.rl import RolloutRequest, train_rl
@@ -23,27 +33,24 @@ if TYPE_CHECKING:
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Trains on `options.question_ids`; writes the new `policy` and its `trajectories`."""
+    """Trains on `options.question_ids`; writes `pages`, `trajectories` and the new `policy`."""
     job = Job(payload)
     config = job.config
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
     questions = [known[question_id] for question_id in job.options["question_ids"]]
     model = job.store.policy_folder(job.inputs["policy"])
-    recorded: list[Trajectory] = []
 
     def reward(trajectory: Trajectory) -> Reward:
         return reward_of(trajectory, known[trajectory.question_id], config.reward)
-
-    def on_rollouts(
-        _step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]
-    ) -> None:
-        recorded.extend(trajectories)
 
     with (
         job.scratch() as folder,
         open_sampler(model, config) as sampler,
         progress("Reinforcement learning", config.rl.num_steps, "steps") as bar,
     ):
+        log = CheckpointLog(job.store.objects, job.key, config.training.checkpoints_keep)
+        resumed = log.latest(folder / "resumed")
+        rollouts = _Rollouts(job, sampler, log, resumed)
 
         def on_step(step: StepReport) -> None:
             reward_mean = "none" if step.reward_mean is None else f"{step.reward_mean:.2f}"
@@ -53,7 +60,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         report = train_rl(
             model,
             questions,
-            _sample_with(sampler, job),
+            rollouts.sample,
             reward,
             lambda question: setting.prompt_ids(question.text),
             config.rl,
@@ -61,26 +68,53 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             folder / "policy",
             derive_seed(config.seed, "rl", job.context.iteration),
             on_step,
-            on_rollouts,
+            rollouts.record,
+            Checkpoints(rollouts.save, resumed.checkpoint if resumed else None),
         )
-        metrics = _metrics(report) | sampling_metrics(recorded)
-        job.write_table("trajectories", [trajectory_row(t) for t in recorded])
+        metrics = _metrics(report) | sampling_metrics(rollouts.recorded)
+        trajectories = write_rollouts(job, rollouts.recorded, rollouts.pages)
         # The policy comes last: what it is made from is then in the store already.
-        job.write_policy(report.policy, {"metrics": metrics})
+        job.write_policy(report.policy, {"metrics": metrics}, parents=[trajectories])
+    clear_partial(job.store, job.key)
     return {}
 
 
-def _sample_with(
-    sampler: Sampler, job: Job
-) -> Callable[[Mapping[str, torch.Tensor], list[RolloutRequest]], list[Trajectory]]:
-    """Rolls out with the trainer's weights, by the runner of every other rollout."""
-    config = job.config
+class _Rollouts:
+    """Samples with the trainer's weights, and keeps what was sampled.
+
+    Attributes:
+        recorded: All trajectories of the steps so far.
+        pages: The pages that they saw.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        sampler: Sampler,
+        checkpoints: CheckpointLog,
+        resumed: StoredCheckpoint | None,
+    ) -> None:
+        self.recorded: list[Trajectory] = []
+        self.pages = PageLog(job.store, job.key, sampler.recorder)
+        self._job = job
+        self._sampler = sampler
+        self._checkpoints = checkpoints
+        self._own = uuid.uuid4().hex[:8]
+        self._step, self._weights = 0, "start"
+        self._folders: list[str] = []
+        if resumed is not None:
+            self._step, self._weights = resumed.checkpoint.step, resumed.name
+            self._folders = list(resumed.checkpoint.progress["folders"])
+            for folder in self._folders:
+                self.recorded += self._log(folder).trajectories()
 
     def sample(
-        weights: Mapping[str, torch.Tensor], requests: list[RolloutRequest]
+        self, weights: Mapping[str, torch.Tensor], requests: list[RolloutRequest]
     ) -> list[Trajectory]:
-        sampler.engine.load_weights(weights)
-        rollouts = [
+        """Rolls out with the trainer's weights, by the runner of every other rollout."""
+        config, job = self._job.config, self._job
+        self._sampler.engine.load_weights(weights)
+        jobs = [
             RolloutJob(
                 question=request.question,
                 rollout_index=request.rollout_index,
@@ -94,9 +128,31 @@ def _sample_with(
             )
             for request in requests
         ]
-        return sampler.run(rollouts, f"Rollouts of step {requests[0].step}")
+        step = requests[0].step
+        named = self._weights if step == self._step + 1 else self._own
+        folder = f"rollouts/{step:06d}-{named}"
+        if folder not in self._folders:
+            self._folders.append(folder)
+        return self._sampler.run_logged(
+            jobs, f"Rollouts of step {step}", self._log(folder), self.pages
+        )
 
-    return sample
+    def record(
+        self, _step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]
+    ) -> None:
+        """Takes the trajectories of a step."""
+        self.recorded.extend(trajectories)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Stores a checkpoint with the names of the logs that belong to it."""
+        progress = {**checkpoint.progress, "folders": self._folders}
+        self._weights = self._checkpoints.save(
+            Checkpoint(checkpoint.step, checkpoint.folder, progress)
+        )
+        self._step = checkpoint.step
+
+    def _log(self, folder: str) -> ShardLog:
+        return ShardLog(self._job.store, self._job.key, folder=folder)
 
 
 def _metrics(report: TrainingReport) -> dict[str, float]:

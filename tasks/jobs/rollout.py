@@ -7,14 +7,14 @@ from typing import Any
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob
 from tasks.heavy_child import Emit
+from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
-from tasks.rows import trajectory_row
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
-    """Rolls out `options.question_ids` and writes `trajectories`."""
+    """Rolls out `options.question_ids` and writes `pages` and `trajectories`."""
     job = Job(payload)
     config, iteration = job.config, job.context.iteration
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
@@ -34,11 +34,8 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         for index in range(config.rollout.num_rollouts)
     ]
     with open_sampler(job.store.policy_folder(policy), config) as sampler:
-        trajectories = sampler.run_logged(rollouts, "Rollouts", job.store, job.key)
-    job.write_table(
-        "trajectories",
-        [trajectory_row(trajectory) for trajectory in trajectories],
-        metadata={"metrics": sampling_metrics(trajectories)},
-    )
-    ShardLog(job.store, job.key).clear()
+        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+        trajectories = sampler.run_logged(rollouts, "Rollouts", log, pages)
+    write_rollouts(job, trajectories, pages, {"metrics": sampling_metrics(trajectories)})
+    clear_partial(job.store, job.key)
     return {}

@@ -12,17 +12,15 @@ from agents.engines.factory import make_engine
 from agents.engines.replicas import ReplicatedEngine
 from agents.engines.transformers import TransformersEngine
 from agents.runner import RolloutJob, run_rollouts
+from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
 from agents.toolset import make_tools
 from agents.trajectory import Trajectory
 from agents.web.local import open_web
 from agents.web.site import WebSite
-from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig
+from tasks.jobs.page_log import PageLog
 from tasks.shards import ShardLog
-
-_SHARD_SIZE = 8
-"""Finished trajectories in one shard: what a killed stage may lose."""
 
 
 class Sampler:
@@ -32,6 +30,7 @@ class Sampler:
         engine: The engine that generates.
         tokenizer: The policy's tokenizer.
         tools: The agent's tools.
+        recorder: Where the tools note the pages that they show.
     """
 
     def __init__(
@@ -40,10 +39,12 @@ class Sampler:
         tokenizer: Tokenizer,
         tools: dict[str, Tool],
         config: StageConfig,
+        recorder: PageRecorder,
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.tools = tools
+        self.recorder = recorder
         self._config = config
 
     def run(
@@ -65,34 +66,24 @@ class Sampler:
         )
 
     def run_logged(
-        self, jobs: Sequence[RolloutJob], description: str, store: ArtifactStore, key: str
+        self, jobs: Sequence[RolloutJob], description: str, log: ShardLog, pages: PageLog
     ) -> list[Trajectory]:
         """Like `run`, but what is finished is logged, and what was logged is not done again.
 
         Args:
-            jobs: The whole stage's jobs, including those that an earlier start finished.
+            jobs: All jobs, including those that an earlier start finished.
             description: What the bar says.
-            store: Where the log is kept.
-            key: Key of the stage; its log.
+            log: The log.
+            pages: The log of the pages that they see.
 
         Returns:
             All trajectories in the order of the jobs.
         """
-        log = ShardLog(store, key)
         finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
-        waiting: list[Trajectory] = []
-
-        def keep(trajectory: Trajectory) -> None:
-            finished[trajectory.trajectory_id] = trajectory
-            waiting.append(trajectory)
-            if len(waiting) >= _SHARD_SIZE:
-                log.append_trajectories(waiting)
-                waiting.clear()
-
-        try:
-            self.run([job for job in jobs if job.trajectory_id not in finished], description, keep)
-        finally:
-            log.append_trajectories(waiting)
+        left = [job for job in jobs if job.trajectory_id not in finished]
+        with log.open(pages.flush) as keep:
+            made = self.run(left, description, keep)
+        finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
 
 
@@ -100,21 +91,29 @@ class Sampler:
 def open_sampler(policy: Path, config: StageConfig) -> Iterator[Sampler]:
     """Loads a policy and opens the web for the duration of a block."""
     with ExitStack() as stack:
-        tools = stack.enter_context(open_tools(config))
+        recorder = PageRecorder()
+        tools = stack.enter_context(open_tools(config, recorder))
         engine = make_engine(policy, config.engine, config.agents.max_context_tokens)
         stack.callback(engine.close)
-        yield Sampler(engine, load_tokenizer(policy), tools, config)
+        yield Sampler(engine, load_tokenizer(policy), tools, config, recorder)
 
 
 @contextmanager
-def open_tools(config: StageConfig) -> Iterator[dict[str, Tool]]:
-    """Opens the web and makes the agent's tools, with a site to visit where that is asked for."""
+def open_tools(
+    config: StageConfig, recorder: PageRecorder | None = None
+) -> Iterator[dict[str, Tool]]:
+    """Opens the web and makes the agent's tools, with a site to visit where that is asked for.
+
+    Args:
+        config: The configuration.
+        recorder: Where the tools note the pages that they show; None: nobody asks for them.
+    """
     web = open_web(config.web)
     if config.agents.visit.mode == "direct":
-        yield make_tools(web, config.agents)
+        yield make_tools(web, config.agents, recorder=recorder)
         return
     with WebSite(web) as site:
-        yield make_tools(web, config.agents, site.url)
+        yield make_tools(web, config.agents, site.url, recorder)
 
 
 def load_tokenizer(policy: Path) -> Tokenizer:

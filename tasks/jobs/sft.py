@@ -6,8 +6,11 @@ from typing import Any
 
 from agents.progress import progress
 from agents.randomness import derive_seed
+from tasks.checkpoints import CheckpointLog
 from tasks.heavy_child import Emit
 from tasks.jobs.payload import Job
+from tasks.shards import clear_partial
+from training.checkpoints import Checkpoint, Checkpoints
 from training.reports import StepReport
 from training.sft import Example, train_sft
 
@@ -18,10 +21,15 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     config = job.config
     table = job.store.read_table(job.inputs["sft_examples"])
     examples = [Example(row["token_ids"], row["loss_mask"]) for row in table.to_pylist()]
+    log = CheckpointLog(job.store.objects, job.key, config.training.checkpoints_keep)
     with job.scratch() as folder, progress("Fine-tuning", unit="steps") as bar:
+        resumed = log.latest(folder / "resumed")
 
         def on_step(step: StepReport) -> None:
             bar.update(step.step, step.num_steps, f"loss {step.loss:.3f}")
+
+        def save(checkpoint: Checkpoint) -> None:
+            log.save(checkpoint)
 
         report = train_sft(
             job.store.policy_folder(job.inputs["policy"]),
@@ -31,6 +39,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             folder / "policy",
             derive_seed(config.seed, "sft", job.context.iteration),
             on_step,
+            Checkpoints(save, resumed.checkpoint if resumed else None),
         )
         metrics = {
             "num_examples": len(examples),
@@ -40,4 +49,5 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             "last_loss": report.steps[-1].loss,
         }
         job.write_policy(report.policy, {"metrics": metrics})
+    clear_partial(job.store, job.key)
     return {}

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from rehearsing import SIZES, Rehearsal
 
-from flows.config import EvolutionConfig
 from flows.profiles import load_profile
-
-SIZES = {"benchmark.num_questions": 1, "gate.num_questions": 4}
-"""The smoke profile, with as few held-out questions as the seven benchmarks allow."""
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """A finished run of the smoke profile."""
-
-    config: EvolutionConfig
-    name: str
-    document: dict[str, Any]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from agents.errors import StageError, UsageError
 from agents.trajectory import StopReason
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
-from flows.evolve import run_evolution
+from flows.evolve import STAGES, run_evolution
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
 from tasks.runs import RunLog, StageRecord
@@ -28,7 +28,7 @@ def _stages(rehearsal, run: str | None = None) -> dict[tuple[int, str, str], Sta
 
 def test_the_document_has_every_policy_with_its_scores(rehearsal):
     document = rehearsal.document
-    assert set(document) == {"run", "profile", "iterations", "wall_s"}
+    assert set(document) == {"run", "profile", "iterations", "stages", "wall_s"}
     assert [entry["name"] for entry in document["iterations"]] == [
         "base",
         "cold start",
@@ -79,7 +79,7 @@ def test_every_stage_is_done_and_recorded(rehearsal):
 
 def test_pages_are_visited_over_http(rehearsal):
     assert rehearsal.config.agents.visit.mode == "http"
-    (rollouts,) = _stages(rehearsal)[1, "rollout", ""].artifacts
+    rollouts, _ = _stages(rehearsal)[1, "rollout", ""].artifacts
     visits = [
         turn
         for trajectory in _store(rehearsal).read_trajectories(rollouts)
@@ -113,10 +113,21 @@ def test_lineage_leads_from_the_last_policy_to_the_questions(rehearsal):
     assert found.to_pylist()[0]["n"] > 0
 
 
+def test_every_stage_that_can_be_redone_is_one_of_the_loop(rehearsal):
+    assert {stage["stage"] for stage in rehearsal.document["stages"]} == set(STAGES)
+
+
 def test_the_same_name_again_computes_nothing(rehearsal):
     before, manifests = _stages(rehearsal), _store(rehearsal).manifests()
     again = run_evolution(rehearsal.config, rehearsal.name)
     assert again["iterations"] == rehearsal.document["iterations"]
+    names = [
+        [(stage["stage"], stage["iteration"], stage["subject"]) for stage in document["stages"]]
+        for document in (again, rehearsal.document)
+    ]
+    assert names[0] == names[1]
+    assert all(stage["reused"] for stage in again["stages"])
+    assert not any(stage["reused"] for stage in rehearsal.document["stages"])
     assert _stages(rehearsal) == before
     assert _store(rehearsal).manifests() == manifests
 
@@ -173,6 +184,26 @@ def test_nothing_kept_skips_sft_and_the_policy_stays(rehearsal):
     assert cold["policy"] == base["policy"]
     assert cold["promoted"] is False
     assert _stages(rehearsal, "picky")[0, "sft", ""].status == "skipped"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_can_be_redone_alone(rehearsal, stage):
+    again = run_evolution(rehearsal.config, f"redone-{stage}", redo=(stage,))
+    assert again["iterations"] == rehearsal.document["iterations"]
+    assert {each["stage"] for each in again["stages"] if not each["reused"]} == {stage}
+
+
+@pytest.mark.slow
+def test_without_reuse_everything_is_computed_again_to_the_same_bits(rehearsal):
+    again = run_evolution(rehearsal.config, "anew", no_reuse=True)
+    assert again["iterations"] == rehearsal.document["iterations"]
+    whole, anew = _stages(rehearsal), _stages(rehearsal, "anew")
+    for which, record in whole.items():
+        digests = {ref.name: ref.digest for ref in record.artifacts}
+        assert {ref.name: ref.digest for ref in anew[which].artifacts} == digests
+    # What one call computes is not computed twice in it: equal questions to equal policies.
+    assert {stage["stage"] for stage in again["stages"] if not stage["reused"]} == set(STAGES)
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def build_cold_start(
     *,
     iteration: int = 0,
     on_finished: Callable[[Trajectory], None] | None = None,
+    finished: Mapping[str, Trajectory] | None = None,
 ) -> list[Trajectory]:
     """Builds trajectories that follow the questions' known chains.
 
@@ -62,7 +63,8 @@ def build_cold_start(
         config: How many, and how often pages are visited.
         seed: Seed of the run.
         iteration: Iteration to which they belong.
-        on_finished: Called with each trajectory that is kept.
+        on_finished: Called with each trajectory that is kept, as it ends.
+        finished: Trajectories that an earlier start kept, by id: they are not built again.
 
     Returns:
         At most `config.num_questions` trajectories that end with their question's answer, fewer
@@ -77,6 +79,7 @@ def build_cold_start(
     if held_out:
         raise ValueError(f"question {held_out[0]} is held out; the cold start may not use it")
     waiting = _balanced([q for q in questions if q.chain], seed)
+    before = dict(finished or {})
     kept: list[Trajectory] = []
     num_tried = 0
     while missing := config.num_questions - len(kept):
@@ -88,25 +91,43 @@ def build_cold_start(
             RolloutJob(question, 0, seed, 0.0, 1.0, iteration, POLICY, "construction")
             for question in batch
         ]
-        scripts = {
-            job.trajectory_id: ChainScript(
-                job.question,
-                derive_seed(seed, "cold_start", job.question.question_id),
-                config.visit_rate,
-            )
-            for job in jobs
-        }
-        engine = ScriptedEngine(scripts, tokenizer, agent_config.max_context_tokens)
-        built = run_rollouts(jobs, engine, tokenizer, tools, agent_config, description="Cold start")
-        for trajectory in built:
-            followed = not scripts[trajectory.trajectory_id].failed
-            if followed and trajectory.stop_reason is StopReason.ANSWER:
-                kept.append(trajectory)
-                if on_finished is not None:
-                    on_finished(trajectory)
+        left = [job for job in jobs if job.trajectory_id not in before]
+        made = before | _follow(left, tools, tokenizer, agent_config, config, on_finished)
+        kept += [made[job.trajectory_id] for job in jobs if job.trajectory_id in made]
     if not kept:
         raise StageError(
             f"the cold start could follow none of {num_tried} chains; expected questions whose "
             "chains the tools can find within the agent's limits"
         )
+    return kept
+
+
+def _follow(
+    jobs: Sequence[RolloutJob],
+    tools: Mapping[str, Tool],
+    tokenizer: Tokenizer,
+    agent_config: AgentConfig,
+    config: ColdStartConfig,
+    on_finished: Callable[[Trajectory], None] | None,
+) -> dict[str, Trajectory]:
+    """Follows the chains of questions; the trajectories that did, by id."""
+    scripts = {
+        job.trajectory_id: ChainScript(
+            job.question,
+            derive_seed(job.seed, "cold_start", job.question.question_id),
+            config.visit_rate,
+        )
+        for job in jobs
+    }
+    kept: dict[str, Trajectory] = {}
+
+    def finish(trajectory: Trajectory) -> None:
+        followed = not scripts[trajectory.trajectory_id].failed
+        if followed and trajectory.stop_reason is StopReason.ANSWER:
+            kept[trajectory.trajectory_id] = trajectory
+            if on_finished is not None:
+                on_finished(trajectory)
+
+    engine = ScriptedEngine(scripts, tokenizer, agent_config.max_context_tokens)
+    run_rollouts(jobs, engine, tokenizer, tools, agent_config, finish, description="Cold start")
     return kept

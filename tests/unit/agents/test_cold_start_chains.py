@@ -135,7 +135,17 @@ def test_no_more_than_asked_for_and_each_is_reported(build, question):
     seen = []
     kept = build(copies(question, 20), count=7, on_finished=seen.append)
     assert len(kept) == 7
-    assert seen == kept
+    assert sorted(t.trajectory_id for t in seen) == sorted(t.trajectory_id for t in kept)
+
+
+def test_what_an_earlier_start_kept_is_not_built_again(build, question):
+    whole = build(copies(question, 20), count=7)
+    before = {t.trajectory_id: dataclasses.replace(t, wall_s=1e6) for t in whole[2:5]}
+    seen = []
+    again = build(copies(question, 20), count=7, on_finished=seen.append, finished=before)
+    assert [t.trajectory_id for t in again] == [t.trajectory_id for t in whole]
+    assert {t.trajectory_id for t in seen} == {t.trajectory_id for t in whole} - set(before)
+    assert [t for t in again if t.trajectory_id in before] == list(before.values())
 
 
 def test_held_out_questions_are_refused(build, question):

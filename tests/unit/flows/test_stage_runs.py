@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from agents.errors import StageError
 from agents.trajectory import Question
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
+from tasks.leases import Lease, is_held
 from tasks.rows import question_row
 from tasks.runs import RunLog
 from tasks.stage import StageWork, run_stage, skip_stage
+from tasks.stage_events import StageEvent, stage_events
 
 
 class Counted:
@@ -23,11 +26,12 @@ class Counted:
         self.text = text
         self.count = 0
 
-    def compute(self, key: str) -> None:
+    def compute(self, lease: Lease) -> None:
         self.count += 1
         row = question_row(Question("q", f"{self.text}{self.count}", ("x",)))
+        metadata = {"metrics": {"n": 3}}
         self.store.write_table(
-            "questions", [row], stage_key=key, name="questions", metadata={"metrics": {"n": 3}}
+            "questions", [row], stage_key=lease.key, name="questions", metadata=metadata
         )
 
     def work(self, **changes: Any) -> StageWork:
@@ -104,7 +108,7 @@ def test_within_one_call_a_redone_stage_is_not_redone_again(store):
 
 
 def test_a_failed_stage_leaves_no_artifact_and_says_so(store):
-    def fail(key: str) -> None:
+    def fail(lease: Lease) -> None:
         raise StageError("the reason")
 
     stage = Counted(store)
@@ -118,7 +122,7 @@ def test_a_failed_stage_leaves_no_artifact_and_says_so(store):
 
 
 def test_ctrl_c_is_recorded_as_stopped(store):
-    def interrupt(key: str) -> None:
+    def interrupt(lease: Lease) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -128,7 +132,7 @@ def test_ctrl_c_is_recorded_as_stopped(store):
 
 def test_a_stage_that_makes_less_than_it_promised_fails(store):
     with pytest.raises(StageError, match="without making questions"):
-        run_stage(store, StageContext(run="one"), Counted(store).work(compute=lambda key: None))
+        run_stage(store, StageContext(run="one"), Counted(store).work(compute=lambda lease: None))
 
 
 def test_a_skipped_stage_is_recorded_with_its_reason(store):
@@ -137,3 +141,60 @@ def test_a_skipped_stage_is_recorded_with_its_reason(store):
     (record,) = RunLog(store.objects).stages("one")
     assert (record.stage, record.iteration, record.status) == ("sft", 2, "skipped")
     assert record.error == "nothing was kept"
+
+
+def test_two_at_once_compute_a_stage_once(store):
+    begun, go_on = threading.Event(), threading.Event()
+    stage = Counted(store)
+    outcomes = []
+
+    def slowly(lease: Lease) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        assert is_held(store.objects, lease.key)
+        stage.compute(lease)
+
+    def run(name: str) -> None:
+        own = ArtifactStore.open(store.uri)
+        outcomes.append(run_stage(own, StageContext(run=name), stage.work(compute=slowly)))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert stage.count == 1
+    assert sorted(outcome.reused for outcome in outcomes) == [False, True]
+    assert outcomes[0].artifacts == outcomes[1].artifacts
+    reused = {record.run: record.reused for record in RunLog(store.objects).stages()}
+    assert reused == {"one": False, "two": True}
+
+
+def test_a_failed_stage_gives_its_lease_back(store):
+    keys = []
+
+    def fail(lease: Lease) -> None:
+        keys.append(lease.key)
+        raise StageError("the reason")
+
+    with pytest.raises(StageError):
+        run_stage(store, StageContext(run="one"), Counted(store).work(compute=fail))
+    assert not is_held(store.objects, keys[0])
+
+
+def test_listeners_hear_what_was_computed_reused_and_skipped(store):
+    heard: list[StageEvent] = []
+    stage = Counted(store)
+    with stage_events(heard.append):
+        run_stage(store, StageContext(run="one", iteration=2, subject="x"), stage.work())
+        run_stage(store, StageContext(run="one", iteration=2, subject="x"), stage.work())
+        skip_stage(store, StageContext(run="one"), "sft", "nothing was kept")
+    run_stage(store, StageContext(run="one"), stage.work())
+    assert [(e.stage, e.iteration, e.subject, e.status, e.reused) for e in heard] == [
+        ("construct", 2, "x", "done", False),
+        ("construct", 2, "x", "done", True),
+        ("sft", 0, "", "skipped", False),
+    ]
+    assert heard[0].wall_s > 0

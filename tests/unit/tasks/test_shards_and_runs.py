@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from store_samples import trajectory
 
 from agents.errors import StoreError, UsageError
+from tasks import shards
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
 from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord
-from tasks.shards import ShardLog
+from tasks.shards import ShardLog, clear_partial
 
 
 @pytest.fixture
@@ -35,6 +37,68 @@ def test_two_writers_of_one_stage_lose_nothing(store: ArtifactStore) -> None:
     one.append_trajectories([trajectory(0)])
     other.append_trajectories([trajectory(1)])
     assert {t.rollout_index for t in ShardLog(store, "k").trajectories()} == {0, 1}
+
+
+def test_what_ends_is_written_about_every_second(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_EVERY_S", 0.05)
+    log = ShardLog(store, "k")
+    with log.open() as keep:
+        for index in range(3):
+            keep(trajectory(index))
+        until = time.monotonic() + 10
+        while not store.objects.paths("partial") and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(ShardLog(store, "k").rows()) == 3, "written while the work goes on"
+        keep(trajectory(3))
+    assert [t.rollout_index for t in ShardLog(store, "k").trajectories()] == [0, 1, 2, 3]
+    assert 2 <= len(store.objects.paths("partial")) <= 4
+
+
+def test_what_had_ended_is_written_where_the_work_fails(store: ArtifactStore) -> None:
+    def work() -> None:
+        with ShardLog(store, "k").open() as keep:
+            keep(trajectory(0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert len(ShardLog(store, "k").rows()) == 1
+
+
+def test_a_shard_that_cannot_be_written_ends_the_work(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_EVERY_S", 0.02)
+
+    def fail(path: str, data: bytes) -> bool:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(store.objects, "put_new", fail)
+    taken: list[int] = []
+
+    def work() -> None:
+        with ShardLog(store, "k").open() as keep:
+            for index in range(1000):
+                keep(trajectory(index))
+                taken.append(index)
+                time.sleep(0.01)
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        work()
+    assert len(taken) < 900, "the next trajectory tells"
+
+
+def test_logs_of_one_stage_are_kept_apart_and_cleared_together(store: ArtifactStore) -> None:
+    ShardLog(store, "k").append_trajectories([trajectory(0)])
+    ShardLog(store, "k", folder="rollouts/1").append_trajectories([trajectory(1)])
+    ShardLog(store, "k2").append_trajectories([trajectory(2)])
+    assert [t.rollout_index for t in ShardLog(store, "k").trajectories()] == [0]
+    logged = ShardLog(store, "k", folder="rollouts/1").trajectories()
+    assert [t.rollout_index for t in logged] == [1]
+    clear_partial(store, "k")
+    assert [path.split("/")[1] for path in store.objects.paths("partial")] == ["k2"]
 
 
 def test_cleared_shards_are_gone(store: ArtifactStore) -> None:

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.trajectory import StopReason, Trajectory, Turn
 from training.config import FilterConfig
 from training.filters import (
     INPUT_SCHEMA,
     REASONS,
-    action_signature,
-    filter_input,
     filter_trajectories,
+    signature_of,
 )
 
 REWARD_SCHEMA = pa.schema(
@@ -132,21 +130,14 @@ def test_no_trajectories_give_no_verdicts() -> None:
 
 
 def test_signature_tells_actions_apart_and_ignores_case_and_punctuation() -> None:
-    turns = (
-        Turn(0, "", "hm", "search", '{"query":["Lyon, country"]}'),
-        Turn(1, "", "", "visit", '{"goal":"the currency","url":"http://wiki.local/Lyon"}'),
-        Turn(2, "", "", "answer", "Euro"),
-    )
-    trajectory = Trajectory(
-        "t", "q", 0, "p", 1, "rollout", 1.0, (1, 2, 3), (0, 1, 1), (0.0, -1.0, -1.0), 1,
-        turns, "Euro", StopReason.ANSWER, True, 2,
-    )  # fmt: skip
-    words = action_signature(trajectory).split()
+    calls = [
+        ("search", '{"query":["Lyon, country"]}'),
+        ("visit", '{"goal":"the currency","url":"http://wiki.local/Lyon"}'),
+        ("answer", "Euro"),
+    ]
+    words = signature_of(calls).split()
     assert words[:2] == ["search:lyon", "search:country"]
     assert {"visit:lyon", "visit:currency", "answer:euro"} <= set(words)
-    table = filter_input([trajectory]).to_pylist()
-    assert table[0]["num_tokens"] == 3
-    assert table[0]["stop_reason"] == "answer"
 
 
 @settings(deadline=None, max_examples=40)
