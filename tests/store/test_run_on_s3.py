@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy
-from store_servers import BUCKET
+from store_servers import BUCKET, KEYS
 from survived import record_survived
+
+from tasks.objects import ObjectStore
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow, pytest.mark.assets]
 
@@ -64,7 +66,7 @@ def first(s3_server, tmp_path_factory) -> tuple[Path, Command, dict[str, Any]]:
     return folder, command, answer_of(command(*RUN, "a"))
 
 
-def test_smoke_runs_on_a_bucket_and_is_reused_from_it(first):
+def test_smoke_runs_on_a_bucket_and_is_reused_from_it(first, s3_server):
     folder, command, document = first
     again = answer_of(command(*RUN, "b"))
     assert again["iterations"] == document["iterations"]
@@ -73,6 +75,11 @@ def test_smoke_runs_on_a_bucket_and_is_reused_from_it(first):
     sql = "select count(*) as n from trajectories join rewards using (trajectory_id)"
     assert answer_of(command("sql", sql))[0]["n"] > 0
     assert not (folder / "evolvesearch-store").exists()
+    objects = ObjectStore.open(s3_server.config("clean", folder / "cache"))
+    keys = [value.encode() for value in KEYS.values()]
+    for path in objects.paths(""):
+        data = objects.get(path)
+        assert not any(key in data for key in keys), path
 
 
 @pytest.mark.faults
