@@ -41,6 +41,9 @@ _REFUSALS = (
 """What a server says, or its absence, that no patience changes; 404 is not of them: an upload
 that was completed although its answer was lost is not there to be completed again."""
 
+_OVERTAKEN = r"InvalidBlockList|InvalidBlobOrBlock"
+"""What Azure says to an upload in parts when another writer of the same object was first."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectMeta:
@@ -273,4 +276,5 @@ class ObjectStore:
 
 def _may_pass(error: Exception) -> bool:
     """Whether a failure may be gone at the next try: no word of the server's speaks against it."""
-    return re.search(_REFUSALS, str(error)) is None
+    text = str(error)
+    return re.search(_OVERTAKEN, text) is not None or re.search(_REFUSALS, text) is None

@@ -16,6 +16,7 @@ from rehearsing import SIZES, Rehearsal
 from survived import note, record_survived
 
 from tasks.artifacts import ArtifactStore
+from tasks.leases import is_held
 from tasks.runs import RunLog
 
 pytestmark = [
@@ -71,8 +72,9 @@ def check(store: Path, outcome: Outcome, run: str, rehearsal: Rehearsal) -> None
             if record.stage != "rl":
                 # The time that it took tells that it was not made again.
                 assert by_id[name]["wall_s"] == row["wall_s"]
+    # Given back, or that of a process killed right after its artifacts stood: it is dead.
     for path in killed_store.objects.paths("leases"):
-        assert b'"released": true' in (killed_store.objects.get(path) or b"")
+        assert not is_held(killed_store.objects, path.split("/")[1])
 
 
 def tell(outcome: Outcome) -> None:
