@@ -20,7 +20,7 @@ from pathlib import Path
 
 from agents.assets.model import ensure_model
 from tasks.checkpoints import CheckpointLog
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 from training.checkpoints import Checkpoint, Checkpoints
 from training.config import SftConfig, TrainingConfig
 from training.sft import Example, train_sft

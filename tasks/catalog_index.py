@@ -23,7 +23,7 @@ import pyarrow as pa
 from agents.assets.files import cache_dir
 from agents.progress import progress
 from tasks.catalog_documents import DOCUMENTS, DocumentKind
-from tasks.objects import ObjectMeta, ObjectStore
+from tasks.storage.objects import ObjectMeta, ObjectStore
 
 FORMAT = b"evolvesearch catalog 1\n".ljust(64)
 """Beginning of an index, which goes up with every change of what it holds; as long as Arrow's

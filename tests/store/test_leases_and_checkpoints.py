@@ -11,10 +11,10 @@ import pytest
 
 from tasks import leases
 from tasks.checkpoints import CheckpointLog
+from tasks.heavy.processes import ProcessRef, this_machine
 from tasks.leases import LeaseRecord, is_held, leased
-from tasks.objects import ObjectStore
-from tasks.processes import ProcessRef, this_machine
 from tasks.runs import utc_now
+from tasks.storage.objects import ObjectStore
 from training.checkpoints import Checkpoint
 
 KEY = "rollout-0123456789abcdef"

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from sample_run import SampleRun, make_sample_run
 
-from tasks.archive import archive_run
 from tasks.artifacts import ArtifactStore
+from tasks.care.archive import archive_run
+from tasks.care.gc import collect, plan_collection
+from tasks.care.restore import restore_run
+from tasks.care.verification import verify_store
 from tasks.catalog import Catalog
 from tasks.catalog_index import open_index
-from tasks.gc import collect, plan_collection
-from tasks.lineage import document
-from tasks.lineage_refs import resolve_node
-from tasks.lineage_steps import lineage_down, lineage_up
-from tasks.lineage_store import LineageStore
-from tasks.restore import restore_run
-from tasks.store_config import StoreConfig
-from tasks.verification import verify_store
+from tasks.lineage.refs import resolve_node
+from tasks.lineage.steps import lineage_down, lineage_up
+from tasks.lineage.store import LineageStore
+from tasks.lineage.tree import document
+from tasks.storage.config import StoreConfig
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fault_proxy import FaultProxy
 from store_servers import BUCKET, KEYS
 from survived import record_survived
 
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow, pytest.mark.assets]
 

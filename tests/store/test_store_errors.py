@@ -17,8 +17,8 @@ from store_servers import KEYS, free_port
 from agents.errors import ConfigError, StoreError, UsageError
 from flows.profiles import load_profile
 from tasks.artifacts import ArtifactStore
-from tasks.objects import ObjectStore
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
+from tasks.storage.objects import ObjectStore
 
 SECRET = KEYS["AWS_SECRET_ACCESS_KEY"]
 QUICK = {"timeout_s": 0.5, "retry_s": 1.0}

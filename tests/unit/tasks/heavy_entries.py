@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.errors import EngineError
 from agents.progress import progress
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 
 Emit = Callable[[Mapping[str, Any]], None]
 

@@ -19,10 +19,10 @@ from heavy_entries import is_alive, wait_until_dead
 
 from agents.errors import EngineError, StageError
 from agents.progress import set_progress
-from tasks import heavy
-from tasks.heavy import run_heavy, stop_heavy
-from tasks.heavy_launcher import SERVER
-from tasks.heavy_outcome import HeavyKilledError, HeavyMemoryError, error_of_exit
+from tasks.heavy import run as heavy
+from tasks.heavy.launcher import SERVER
+from tasks.heavy.outcome import HeavyKilledError, HeavyMemoryError, error_of_exit
+from tasks.heavy.run import run_heavy, stop_heavy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -217,7 +217,7 @@ def test_nothing_outlives_the_parent(scratch: Path, how: signal.Signals) -> None
 def test_a_server_that_is_still_importing_ends_with_its_parent_too() -> None:
     code = (
         "import time\n"
-        "from tasks.heavy_launcher import SERVER\n"
+        "from tasks.heavy.launcher import SERVER\n"
         "print(SERVER.ensure(), flush=True)\n"
         "time.sleep(600)\n"
     )

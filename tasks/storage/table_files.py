@@ -20,7 +20,7 @@ from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import Manifest, StoredFile
 from tasks.schemas import TABLES
-from tasks.table_filesystem import table_filesystem
+from tasks.storage.table_filesystem import table_filesystem
 
 
 def table_dataset(

@@ -14,13 +14,13 @@ from typing import IO
 
 from agents.errors import StoreError, UsageError
 from agents.progress import Bar, progress
-from tasks.archive import FORMAT, HEADER, Contents, Member
 from tasks.artifacts import ArtifactStore
+from tasks.care.archive import FORMAT, HEADER, Contents, Member
 from tasks.digests import table_digest
 from tasks.manifest import Manifest, StoredFile
 from tasks.runs import RunLog
 from tasks.schemas import POLICIES
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 from tasks.tables import from_parquet, kind_of
 
 _PATH = re.compile(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from agents.errors import StoreError
 from agents.progress import progress
 from tasks.artifacts import ArtifactStore
+from tasks.care.reachable import closure_of, manifest_path
 from tasks.digests import files_digest, table_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunRecord, StageRecord, run_record_of, stage_record_of
 from tasks.schemas import POLICIES, TABLES
 from tasks.tables import from_parquet

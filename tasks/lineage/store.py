@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_index import CatalogIndex
 from tasks.manifest import StoredFile
-from tasks.table_files import read_columns
+from tasks.storage.table_files import read_columns
 
 _WHOLE_TABLE_FROM = 0.25
 """Share of a table's rows from which it is read whole, once, rather than row by row."""

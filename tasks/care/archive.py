@@ -2,7 +2,7 @@
 
 The order is that of writing a store: objects, then the manifests that make them artifacts, then
 the records of the stages, last the run's own. The same run gives the same bytes. `restore` is in
-`tasks.restore`.
+`tasks.care.restore`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from agents.errors import StoreError, UsageError
 from agents.progress import progress
 from tasks.artifacts import ArtifactStore
+from tasks.care.reachable import closure_of, manifest_path
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
-from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunLog
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 
 HEADER = "evolvesearch-archive.json"
 FORMAT = 1

@@ -2,8 +2,8 @@
 
 A child gives its memory back when it ends, its crash is an error with a type, a cancel kills its
 whole group, and it dies with this process however this one ends. Children are forked from a
-server that has done the slow imports (`tasks.heavy_server`); what runs in them is
-`tasks.heavy_child`. Events come back as lines of JSON: progress goes to this process's sink of
+server that has done the slow imports (`tasks.heavy.server`); what runs in them is
+`tasks.heavy.child`. Events come back as lines of JSON: progress goes to this process's sink of
 `agents.progress`, warnings to the loggers of their names, a heartbeat shows that the child lives,
 anything else goes to `on_event`.
 """
@@ -27,8 +27,8 @@ from typing import Any
 
 from agents.errors import StageError
 from agents.progress import Bar
-from tasks.heavy_launcher import SERVER
-from tasks.heavy_outcome import (
+from tasks.heavy.launcher import SERVER
+from tasks.heavy.outcome import (
     HeavyKilledError,
     error_of_event,
     error_of_exit,

@@ -1,7 +1,7 @@
 """Named objects in a store: whole, immutable once written, and errors in one line.
 
-The store is a local folder or a bucket (`tasks.remote`); both behave alike. An object becomes
-visible at once and whole: a local one is written beside its name and renamed, a remote one
+The store is a local folder or a bucket (`tasks.storage.remote`); both behave alike. An object
+becomes visible at once and whole: a local one is written beside its name and renamed, a remote one
 appears when its last byte has arrived. With `remote` and `transfer` this is all that talks to
 the object-store library (obstore).
 """
@@ -24,10 +24,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError
 
 from agents.errors import StoreError
-from tasks.remote import Place, open_place
-from tasks.store_config import StoreConfig
-from tasks.store_errors import one_line
-from tasks.transfer import Transfers
+from tasks.storage.config import StoreConfig
+from tasks.storage.errors import one_line
+from tasks.storage.remote import Place, open_place
+from tasks.storage.transfer import Transfers
 
 T = TypeVar("T")
 
