@@ -164,7 +164,8 @@ class SearchIndex:
         for one_of in clauses:
             found = self._searcher.search(tantivy.Query.boolean_query(one_of), most, count=False)
             places = [place for _, place in found.hits]
-            numbers |= dict.fromkeys(self._searcher.fast_field_values("number", places))
+            values = self._searcher.fast_field_values("number", places)
+            numbers |= dict.fromkeys(value for value in values if isinstance(value, int))
         return list(numbers)
 
     def _score(self, page: RankedPage, wanted: list[str]) -> float:

@@ -82,7 +82,8 @@ class CircuitBreaker:
 
 def backoff_s(attempt: int) -> float:
     """Seconds to wait after a failed attempt (from 1): random, and longer each time."""
-    return random.uniform(0.5, 1.0) * min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1))
+    longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (attempt - 1))
+    return random.uniform(0.5, 1.0) * longest
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from agents.web.budget import Budget
 from agents.web.cache import CachedAnswer, WebCache
@@ -83,5 +82,6 @@ def _paid_by_others(job: Job) -> float:
     """What the run's other stages have paid; a stage that was reused has paid nothing."""
     if job.config.web.budget is None:
         return 0.0
-    records: list[Any] = RunLog(job.store.objects).stages(job.context.run)
-    return sum(r.metrics.get(SPEND, 0.0) for r in records if not r.reused and r.key != job.key)
+    records = RunLog(job.store.objects).stages(job.context.run)
+    others = (r for r in records if not r.reused and r.key != job.key)
+    return float(sum(record.metrics.get(SPEND, 0.0) for record in others))
