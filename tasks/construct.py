@@ -13,7 +13,7 @@ from agents.web.search.factory import check_search
 from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
 from tasks.manifest import ArtifactRef

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.snapshots import PageRecorder
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
