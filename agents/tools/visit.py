@@ -71,6 +71,8 @@ class VisitTool:
     ) -> None:
         self._web = web
         self._cache = cache or WebCache()
+        # Another local web may have another page at the same address.
+        self._state = str(getattr(web, "digest", ""))
         self._recorder = recorder or PageRecorder()
         self._config = config.visit
         self._fetcher: PageFetcher | None = None
@@ -142,7 +144,7 @@ class VisitTool:
             return None if page is None else (page.url, page.title, page.text)
         title, text = await self._cache.get(
             "page",
-            {"url": page.url, "max_bytes": self._config.max_page_bytes},
+            {"url": page.url, "max_bytes": self._config.max_page_bytes, "web": self._state},
             lambda: loop.run_in_executor(self._threads, fetcher.fetch, page.url),
         )
         return page.url, title or page.title, text
