@@ -26,6 +26,7 @@ from agents.web.ranking_store import RankedPage, RankingStore, write_ranking
 
 _RANKING = "ranking.sqlite"
 _NUM_CANDIDATES = 48
+_NUM_NAMED = 16
 _MAX_NAME_TERMS = 8
 _MAX_QUERY_TERMS = 48
 # Weights of a matched term, by where it matched, as multiples of how telling it is.
@@ -155,14 +156,14 @@ class SearchIndex:
             for start in range(len(words))
             for end in range(start + 1, min(start + _MAX_NAME_TERMS, len(words)) + 1)
         }
-        clauses = (
-            [match(field, term) for term in wanted for field in ("title", "text")],
-            [match("name", span) for span in sorted(spans)],
+        parts = (
+            ([match("name", span) for span in sorted(spans)], _NUM_NAMED),
+            ([match(f, term) for term in wanted for f in ("title", "text")], _NUM_CANDIDATES),
         )
-        most = max(_NUM_CANDIDATES, 2 * k)
         numbers: dict[int, None] = {}
-        for one_of in clauses:
-            found = self._searcher.search(tantivy.Query.boolean_query(one_of), most, count=False)
+        for clauses, most in parts:
+            either = tantivy.Query.boolean_query(clauses)
+            found = self._searcher.search(either, max(most, 2 * k), count=False)
             places = [place for _, place in found.hits]
             values = self._searcher.fast_field_values("number", places)
             numbers |= dict.fromkeys(value for value in values if isinstance(value, int))

@@ -21,7 +21,7 @@ from tasks.runs import RunLog
 
 pytestmark = pytest.mark.assets
 
-SAMPLING = {"benchmark base", "cold_start ", "benchmark cold start"}
+SAMPLING = {"0 benchmark base", "0 cold_start ", "0 benchmark cold start"}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def config_of(rehearsal, tmp_path):
 
 def records_of(config, run):
     store = ArtifactStore.open(config.store)
-    return {f"{r.stage} {r.subject}": r for r in RunLog(store.objects).stages(run)}
+    return {f"{r.iteration} {r.stage} {r.subject}": r for r in RunLog(store.objects).stages(run)}
 
 
 def digests(record, *left_out):
@@ -63,8 +63,8 @@ def test_offline_gives_the_recorded_trajectories_without_a_request(config_of, re
             assert record.metrics["failed"] == 0
             if record.metrics["web_requests"]:
                 assert record.metrics["web_hit_rate"] == 1
-    assert before["cold_start "].metrics["web_hit_rate"] < 1
-    assert after["cold_start "].metrics["web_requests"] > 10
+    assert before["0 cold_start "].metrics["web_hit_rate"] < 1
+    assert after["0 cold_start "].metrics["web_requests"] > 10
     kinds = Catalog(ArtifactStore.open(recorded.store)).query(
         "SELECT DISTINCT kind FROM web_cache ORDER BY kind"
     )
@@ -121,7 +121,7 @@ def test_a_spent_budget_stops_the_run_which_then_goes_on_without_paying_twice(co
     stopped = config_of(**paid)
     store = ArtifactStore.open(stopped.store)
     assert RunLog(store.objects).run("paid").status == "stopped"
-    assert records_of(stopped, "paid")["cold_start "].status == "stopped"
+    assert records_of(stopped, "paid")["0 cold_start "].status == "stopped"
     run_evolution(config_of(**paid, **{"web.budget": 400.0}), "paid")
     records = records_of(stopped, "paid")
     spent = sum(record.metrics.get("web_spend", 0.0) for record in records.values())
