@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agents.web.analysis import base_title, terms
@@ -71,7 +71,7 @@ def in_child(engine: str, folder: Path, queries: int) -> dict[str, float]:
     return dict(json.loads(result.stdout))
 
 
-def build(engine: str, folder: Path, pages: list[Page]) -> dict[str, float]:
+def build(engine: str, folder: Path, pages: Iterable[Page]) -> dict[str, float]:
     start = time.perf_counter()
     if engine == "bm25s":
         import bm25s
@@ -141,8 +141,9 @@ def open_engine(
                 match = tantivy.Query.term_query(opened.schema, field, term, "freq")
                 boosted = tantivy.Query.boost_query(match, boost)
                 clauses.append((tantivy.Occur.Should, boosted))
-        hits = searcher.search(tantivy.Query.boolean_query(clauses), k).hits
-        return [(urls[searcher.doc(at)["number"][0]], "") for _, at in hits]
+        hits = searcher.search(tantivy.Query.boolean_query(clauses), k, count=False).hits
+        numbers = searcher.fast_field_values("number", [place for _, place in hits])
+        return [(urls[number], "") for number in numbers]
 
     return by_tantivy
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
+from agents.errors import StoppedError
 from evaluation.benchmarks import average_accuracy
 from flows.config import EvolutionConfig
 from tasks.artifacts import ArtifactStore
@@ -58,8 +59,9 @@ class RunReport:
         if error is None:
             status, reason = ("stopped" if self._stopped else "done"), self._stopped
         else:
-            # Ctrl-C and kill signals are no failure of the run.
-            status = "failed" if isinstance(error, Exception) else "stopped"
+            # Ctrl-C, kill signals and a spent budget are no failure of the run.
+            failed = isinstance(error, Exception) and not isinstance(error, StoppedError)
+            status = "failed" if failed else "stopped"
             reason = str(error) or type(error).__name__
         with self._listening:
             self._save(status, reason)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.assets.model import local_model
 from agents.errors import UsageError
+from agents.web.search.factory import check_search
 from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
@@ -23,13 +24,14 @@ from tasks.stage_task import stage_task
 
 
 def check_inputs(config: StageConfig) -> None:
-    """Checks that the model and the files that a configuration names are there.
+    """Checks that the model, the files and the key that a configuration needs are there.
 
     For callers that would rather know before they start anything; fetches and digests nothing.
 
     Raises:
         UsageError: One of them cannot be used.
     """
+    check_search(config.web)
     if config.model != TINY_MODEL:
         local_model(config.model)
     for path in [*config.web.corpus, *_named_files(config).values()]:
@@ -59,7 +61,7 @@ def construct_inputs(config: StageConfig, context: StageContext) -> StageOutcome
         )
 
     sections: dict[str, Any] = {
-        "web": config.web,
+        "web": config.web.built_from,
         "questions": config.questions,
         "model": config.model,
     }

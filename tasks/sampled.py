@@ -14,6 +14,7 @@ from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
 from tasks.sampling_inputs import ids_digest, sampling_sections
 from tasks.stage import StageOutcome, StageWork, run_stage
+from tasks.web_caches import SOURCES, WEB_CACHE, replayed_caches
 
 
 def run_sampling(
@@ -40,14 +41,20 @@ def run_sampling(
         entry: `module:function` of the child.
         sections: Sections that the stage reads beside those of the agent.
         inputs: Artifacts to read, `questions` among them.
-        outputs: Names of the artifacts it makes.
+        outputs: Names of the artifacts it makes, beside its record of the web.
         question_ids: The questions chosen, where the parent chooses.
         options: What else the child is told.
         key_iteration: Iteration in the key, 0 where the result does not depend on it.
     """
+    caches = replayed_caches(store, config, context, stage)
+    recorded = () if config.web.cache == "off" else (WEB_CACHE,)
 
     def compute(lease: Lease) -> None:
-        told = {**(options or {}), "question_ids": list(question_ids)}
+        told = {
+            **(options or {}),
+            "question_ids": list(question_ids),
+            SOURCES: [cache.to_json() for cache in caches],
+        }
         payload = payload_of(config, context, lease.key, inputs, told)
         run_heavy(entry, payload, description=stage, lease=lease)
 
@@ -58,8 +65,9 @@ def run_sampling(
             *inputs.values(),
             web_digest(store, inputs["questions"]),
             ids_digest(list(question_ids)),
+            *caches,
         ],
-        outputs=outputs,
+        outputs=(*outputs, *recorded),
         seed=config.seed,
         compute=compute,
         key_iteration=key_iteration,

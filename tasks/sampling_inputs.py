@@ -18,7 +18,7 @@ def sampling_sections(config: StageConfig) -> dict[str, Any]:
     return {
         "agents": config.agents,
         "engine": config.engine,
-        "web": config.web,
+        "web": config.web.that_matters,
         "prompt": prompt_digest(config),
     }
 

@@ -158,6 +158,28 @@ _PAGES = TableKind(
     ),
 )
 
+_WEB_CACHE = TableKind(
+    "web_cache",
+    "One answer of the web, as a stage recorded or replayed it.",
+    ("request",),
+    pa.schema(
+        [
+            column("request", _TEXT, "Digest of kind and request; equal requests have one."),
+            column("kind", _TEXT, "What was asked: `search.local`, `search.serper`, `page`, …."),
+            column("asked", _TEXT, "The request, canonical JSON."),
+            column("response", _TEXT, "The answer, JSON."),
+            column("fetched_at", _TEXT, "When it came, ISO 8601 in UTC.", volatile=True),
+            column("wall_s", _REAL, "Seconds it took.", volatile=True),
+            column(
+                "cost",
+                _REAL,
+                "Paid since the answer before, failed attempts included; 0 where replayed.",
+                volatile=True,
+            ),
+        ]
+    ),
+)
+
 _REWARDS = TableKind(
     "rewards",
     "The reward of one trajectory.",
@@ -249,6 +271,7 @@ TABLES: Mapping[str, TableKind] = {
         _QUESTIONS,
         _TRAJECTORIES,
         _PAGES,
+        _WEB_CACHE,
         _REWARDS,
         _VERDICTS,
         _SFT_EXAMPLES,

@@ -155,9 +155,9 @@ class _Writer:
     def _write(self) -> None:
         with self._lock:
             ready, self._waiting = self._waiting, []
-        if ready:
-            self._before()
-            self._log.append_trajectories(ready)
+        # Also without a trajectory: what was paid for is not to be paid for again.
+        self._before()
+        self._log.append_trajectories(ready)
 
 
 def clear_partial(store: ArtifactStore, stage_key: str) -> None:

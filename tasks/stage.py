@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.errors import StageError
+from agents.errors import StageError, StoppedError
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.leases import Lease, leased
@@ -117,7 +117,7 @@ def _compute(
             raise StageError(f"stage {work.stage} ended without making {', '.join(missing)}")
     except BaseException as error:
         # Also on Ctrl-C and kill signals: a record that says `running` would be wrong for ever.
-        stopped = not isinstance(error, Exception)
+        stopped = isinstance(error, StoppedError) or not isinstance(error, Exception)
         runs.save_stage(
             replace(
                 record,

@@ -37,8 +37,8 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Source folders that each stage runs through; a stage not named here runs through all."""
 
-_SHARED = ("schemas", "rows", "sampled", "sampling_inputs", "selection")
-_SHARED_JOBS = ("payload", "sampling", "page_log")
+_SHARED = ("schemas", "rows", "sampled", "sampling_inputs", "selection", "web_caches")
+_SHARED_JOBS = ("payload", "sampling", "page_log", "cache_log")
 
 _SUFFIXES = frozenset({".py", ".md", ".sql", ".jinja"})
 

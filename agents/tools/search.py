@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from agents.config import AgentConfig
 from agents.snapshots import PageRecorder
 from agents.tools.base import Observation, SeenPage
 from agents.tools.visit import ReadableWeb
+from agents.web.cache import WebCache
+from agents.web.search.base import LocalSearch, SearchBackend
+from agents.web.search.results import SearchResult
 
-CACHED_QUERIES = 8192
 NOTHING_FOUND = "Nothing found."
 
 
@@ -45,35 +45,32 @@ class SearchableWeb(ReadableWeb, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """A hit, with the page that its snippet was taken from."""
-
-    hit: Hit
-    text: str
-
-
 class SearchTool:
     """`search` with `{"query": [string, …]}` (WebDancer's schema).
 
     Args:
-        web: What is searched.
+        web: What is searched where no back end is given.
         config: Limits.
         recorder: Where the pages of the results are noted; None: nobody asks for them.
+        backend: Who answers searches; None: the web itself.
+        cache: Where answers are kept and found again; None: in this process.
     """
 
     name = "search"
 
     def __init__(
-        self, web: SearchableWeb, config: AgentConfig, recorder: PageRecorder | None = None
+        self,
+        web: SearchableWeb,
+        config: AgentConfig,
+        recorder: PageRecorder | None = None,
+        backend: SearchBackend | None = None,
+        cache: WebCache | None = None,
     ) -> None:
-        self._web = web
+        self._backend = backend or LocalSearch(web)
         self._config = config
         self._recorder = recorder or PageRecorder()
-        # One thread: the index is not asked to be thread-safe, the event loop stays free, and
-        # the rollouts of a group, which repeat each other's queries, find them in the cache.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="search")
-        self._cached = lru_cache(CACHED_QUERIES)(self._search)
+        # The rollouts of a group repeat each other's queries: they find them here.
+        self._cache = cache or WebCache()
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -110,32 +107,38 @@ class SearchTool:
         ):
             error = f'search takes {{"query": [...]}} with 1 to {most} texts'
             return Observation(f"Error: {error}.", error=error)
-        loop = asyncio.get_running_loop()
+        asked = [" ".join(query.split()) for query in queries]
+        answers = await asyncio.gather(
+            *(self._search(query) for query in asked), return_exceptions=True
+        )
         shown: dict[str, SeenPage] = {}
         blocks: list[str] = []
-        for query in queries:
-            asked = " ".join(query.split())
+        for query, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
             lines = []
-            for result in await loop.run_in_executor(self._thread, self._cached, asked):
-                hit = result.hit
-                if hit.url not in shown:
-                    page = self._recorder.note(hit.url, hit.title, result.text)
-                    shown[hit.url] = SeenPage(hit.url, page, asked)
-                    lines.append(self._line(len(shown), hit))
+            for result in answer:
+                if result.url not in shown:
+                    text = await self._backend.text_of(result)
+                    page = self._recorder.note(result.url, result.title, text)
+                    shown[result.url] = SeenPage(result.url, page, query)
+                    lines.append(self._line(len(shown), result))
             if lines:
                 blocks.append("\n".join(lines))
         return Observation(
             "\n".join(blocks) or NOTHING_FOUND, urls=tuple(shown), pages=tuple(shown.values())
         )
 
-    def _search(self, query: str) -> tuple[_Result, ...]:
-        results = []
-        for hit in self._web.search(query, self._config.search_results):
-            page = self._web.page(hit.url)
-            # Of a page that the web cannot give, the snippet is all that was ever seen.
-            results.append(_Result(hit, hit.snippet if page is None else page.text))
-        return tuple(results)
+    async def _search(self, query: str) -> list[SearchResult]:
+        k = self._config.search_results
 
-    def _line(self, number: int, hit: Hit) -> str:
-        address = f" {hit.url}" if self._config.show_urls else ""
-        return f"[{number}] {hit.title}{address}\n{hit.snippet}"
+        async def ask() -> list[dict[str, str]]:
+            return [asdict(result) for result in await self._backend.search(query, k)]
+
+        request = {**self._backend.asked_of, "query": query, "k": k}
+        found = await self._cache.get(f"search.{self._backend.name}", request, ask)
+        return [SearchResult(**item) for item in found]
+
+    def _line(self, number: int, result: SearchResult) -> str:
+        address = f" {result.url}" if self._config.show_urls else ""
+        return f"[{number}] {result.title}{address}\n{result.snippet}"

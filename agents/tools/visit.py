@@ -12,6 +12,7 @@ from agents.snapshots import PageRecorder
 from agents.tools.base import Observation, SeenPage
 from agents.tools.page_fetcher import PageFetcher
 from agents.tools.passages import select_passages
+from agents.web.cache import WebCache
 
 NUM_THREADS = 8
 NO_SUCH_PAGE = "There is no such page."
@@ -52,6 +53,7 @@ class VisitTool:
         config: Limits and mode.
         base_url: Address of the local web's site, needed in mode `http`.
         recorder: Where the pages are noted as they were read; None: nobody asks for them.
+        cache: Where fetched pages are kept and found again; None: in this process.
 
     Raises:
         ValueError: Mode `http` without `base_url`.
@@ -65,8 +67,12 @@ class VisitTool:
         config: AgentConfig,
         base_url: str | None = None,
         recorder: PageRecorder | None = None,
+        cache: WebCache | None = None,
     ) -> None:
         self._web = web
+        self._cache = cache or WebCache()
+        # Another local web may have another page at the same address.
+        self._state = str(getattr(web, "digest", ""))
         self._recorder = recorder or PageRecorder()
         self._config = config.visit
         self._fetcher: PageFetcher | None = None
@@ -113,10 +119,7 @@ class VisitTool:
         ):
             error = f'visit takes {{"url": ..., "goal": "..."}} with 1 to {most} addresses'
             return Observation(f"Error: {error}.", error=error)
-        loop = asyncio.get_running_loop()
-        pages = await asyncio.gather(
-            *(loop.run_in_executor(self._threads, self._read, url.strip()) for url in urls)
-        )
+        pages = await asyncio.gather(*(self._read(url.strip()) for url in urls))
         texts = []
         visited: dict[str, SeenPage] = {}
         for asked, page in zip(urls, pages, strict=True):
@@ -134,9 +137,14 @@ class VisitTool:
             "\n".join(texts), urls=tuple(visited), error=error, pages=tuple(visited.values())
         )
 
-    def _read(self, address: str) -> tuple[str, str, str] | None:
-        page = self._web.page(address)
-        if page is None or self._fetcher is None:
+    async def _read(self, address: str) -> tuple[str, str, str] | None:
+        loop, fetcher = asyncio.get_running_loop(), self._fetcher
+        page = await loop.run_in_executor(self._threads, self._web.page, address)
+        if page is None or fetcher is None:
             return None if page is None else (page.url, page.title, page.text)
-        title, text = self._fetcher.fetch(page.url)
+        title, text = await self._cache.get(
+            "page",
+            {"url": page.url, "max_bytes": self._config.max_page_bytes, "web": self._state},
+            lambda: loop.run_in_executor(self._threads, fetcher.fetch, page.url),
+        )
         return page.url, title or page.title, text

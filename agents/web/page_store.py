@@ -30,6 +30,7 @@ create index pages_source on pages (source);
 create index pages_folded on pages (folded);
 create index pages_base on pages (base);
 """
+_MAPPED_BYTES = 1 << 34
 _COLUMNS = "url, title, kind, text, links, names, hints, prominence, source"
 
 
@@ -90,6 +91,7 @@ class PageStore(Mapping[str, Page]):
             self._database = sqlite3.connect(
                 f"{path.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
             )
+            self._database.execute(f"pragma mmap_size = {_MAPPED_BYTES}")
             (self._size,) = self._database.execute("select count(*) from pages").fetchone()
         except sqlite3.Error as error:
             raise AssetError(f"the web's pages {path} cannot be read: {error}") from error

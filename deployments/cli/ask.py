@@ -101,6 +101,7 @@ def search_for(
 
     Raises:
         EngineError: The model could not be loaded.
+        UsageError: The search provider's key is not in the environment.
     """
     from transformers import AutoTokenizer
 
@@ -108,9 +109,12 @@ def search_for(
     from agents.progress import progress
     from agents.runner import RolloutJob, run_jobs
     from agents.toolset import make_tools
+    from agents.web.budget import Budget
+    from agents.web.search.factory import check_search, make_search
     from agents.web.site import WebSite
 
     config = chosen.config
+    check_search(config.web.model_copy(update={"cache": "off", "cache_from": ""}))
     asked = Question(question_id="asked", text=question, answers=())
     job = RolloutJob(
         question=asked,
@@ -126,7 +130,9 @@ def search_for(
         site_url = None
         if config.agents.visit.mode == "http":
             site_url = stack.enter_context(WebSite(web)).url
-        tools = make_tools(web, config.agents, site_url)
+        # A question of one's own is asked afresh: nothing is recorded or replayed.
+        search = make_search(config.web, web, Budget(config.web.budget))
+        tools = make_tools(web, config.agents, site_url, search=search)
         with progress("loading the policy", 1, "model"):
             tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
             one = config.engine.model_copy(update={"batch_size": 1, "num_replicas": 1})

@@ -59,6 +59,7 @@ def all_checks(config: EvolutionConfig) -> Iterator[Check]:
     yield from torch_and_gpu()
     yield chromium()
     yield cached_assets()
+    yield search_keys()
     yield store(config.store)
     yield prefect_api()
     yield versions()
@@ -161,6 +162,15 @@ def cached_assets() -> Check:
         return Check("assets", "ok", f"all {len(ASSETS)} in {cache_dir()}")
     hint = "fetched when first needed, or now: evolvesearch assets"
     return Check("assets", "warn", f"not fetched yet: {', '.join(missing)}", hint)
+
+
+def search_keys() -> Check:
+    """Which search providers have their key in the environment; the keys are not shown."""
+    from agents.web.search.providers import PROVIDERS
+
+    names = [p.key_variable for p in PROVIDERS.values() if p.key_variable]
+    found = [name for name in names if os.environ.get(name, "").strip()]
+    return Check("search keys", "ok", f"{', '.join(found)} set" if found else "none set")
 
 
 def store(config: StoreConfig) -> Check:

@@ -12,6 +12,7 @@ from agents.trajectory import Question, Trajectory
 from evaluation.benchmarks import summarise
 from evaluation.scoring import AnswerScore, score_answer
 from tasks.heavy.child import Emit
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
@@ -38,9 +39,11 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         )
         for question in questions
     ]
-    with open_sampler(job.store.policy_folder(policy), config) as sampler:
+    web = CacheLog(job)
+    with open_sampler(job.store.policy_folder(policy), config, web.cache) as sampler:
         description = "Gate questions" if source == "gate" else "Benchmark questions"
-        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+        pages = PageLog(job.store, job.key, sampler.recorder, web)
+        log = ShardLog(job.store, job.key)
         trajectories = sampler.run_logged(rollouts, description, log, pages)
     metrics = {"metrics": sampling_metrics(trajectories)}
     recorded = write_rollouts(job, trajectories, pages, metrics)

@@ -6,6 +6,7 @@ from typing import Any
 
 from agents.snapshots import PageRecorder
 from tasks.heavy.child import Emit
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import load_tokenizer, open_tools, sampling_metrics
@@ -20,9 +21,9 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     config = job.config
     questions = job.store.read_questions(job.inputs["questions"])
     tokenizer = load_tokenizer(job.store.policy_folder(job.inputs["policy"]))
-    recorder = PageRecorder()
-    pages, log = PageLog(job.store, job.key, recorder), ShardLog(job.store, job.key)
-    with open_tools(config, recorder) as tools, log.open(pages.flush) as keep:
+    recorder, web = PageRecorder(), CacheLog(job)
+    pages, log = PageLog(job.store, job.key, recorder, web), ShardLog(job.store, job.key)
+    with open_tools(config, recorder, web.cache) as tools, log.open(pages.flush) as keep:
         trajectories = build_cold_start(
             [question for question in questions if question.split == TRAIN_SPLIT],
             tools,

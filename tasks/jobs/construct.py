@@ -9,6 +9,7 @@ from agents.assets.model import ensure_model
 from agents.randomness import derive_seed
 from agents.trajectory import Question
 from agents.web.local import LocalWeb, open_web
+from agents.web.search.config import SearchConfig
 from evaluation.questions.build import build_questions
 from tasks.config import TINY_MODEL
 from tasks.heavy.child import Emit
@@ -68,7 +69,9 @@ def _make_tiny(job: Job, web: LocalWeb, training: tuple[Question, ...], folder: 
             "observation_tokens": 2 * config.agents.observation_tokens,
         }
     )
-    with open_tools(config) as tools:
+    # Its conversations are known chains of the local web: nobody else is asked.
+    local = config.web.model_copy(update={"search": SearchConfig()})
+    with open_tools(config.model_copy(update={"web": local})) as tools:
         conversations = build_cold_start(
             training, tools, tokenizer, roomy, config.cold_start, config.seed
         )

@@ -13,6 +13,7 @@ from agents.errors import StoreError
 from agents.snapshots import PageRecorder
 from agents.trajectory import Trajectory
 from tasks.artifacts import ArtifactStore
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.payload import Job
 from tasks.manifest import ROWS_ITERATION, ArtifactRef
 from tasks.rows import page_row, trajectory_row
@@ -28,19 +29,28 @@ class PageLog:
         store: Where the log is kept.
         key: Key of the stage.
         recorder: Where the stage's tools note what they read.
+        web: The log of the web's answers, which is written along; None: without one.
+
+    Attributes:
+        web: The same.
     """
 
-    def __init__(self, store: ArtifactStore, key: str, recorder: PageRecorder) -> None:
+    def __init__(
+        self, store: ArtifactStore, key: str, recorder: PageRecorder, web: CacheLog | None = None
+    ) -> None:
+        self.web = web
         self._log = ShardLog(store, key, "pages", _FOLDER)
         self._recorder = recorder
         self._rows = {row["page"]: row for row in self._log.rows()}
 
     def flush(self) -> None:
-        """Logs the pages read since the last call; before the trajectories that saw them.
+        """Logs what came since the last call; before the trajectories that saw it.
 
         Raises:
-            StoreError: They could not be written.
+            StoreError: It could not be written.
         """
+        if self.web is not None:
+            self.web.flush()
         new = [
             page_row(snapshot)
             for snapshot in self._recorder.drain()
@@ -69,18 +79,21 @@ def write_rollouts(
     pages: PageLog,
     metadata: Mapping[str, Any] | None = None,
 ) -> ArtifactRef:
-    """Writes a stage's `pages`, and its `trajectories` as made from them.
+    """Writes a stage's `web_cache`, its `pages`, and its `trajectories` as made from them.
 
     Returns:
         The trajectories.
     """
-    seen = job.write_table("pages", pages.rows(trajectories))
+    parents = [job.write_table("pages", pages.rows(trajectories))]
     said = dict(metadata or {})
+    if pages.web is not None:
+        said["metrics"] = {**said.get("metrics", {}), **pages.web.metrics()}
+        parents += pages.web.write()
     if {t.iteration for t in trajectories} == {job.context.iteration}:
         said[ROWS_ITERATION] = job.context.iteration
     return job.write_table(
         "trajectories",
         [trajectory_row(trajectory) for trajectory in trajectories],
-        parents=[seen],
+        parents=parents,
         metadata=said,
     )

@@ -19,6 +19,7 @@ from agents.runner import RolloutJob, RolloutSetting
 from agents.trajectory import Trajectory
 from tasks.checkpoints import CheckpointLog, StoredCheckpoint
 from tasks.heavy.child import Emit
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
@@ -39,18 +40,19 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
     questions = [known[question_id] for question_id in job.options["question_ids"]]
     model = job.store.policy_folder(job.inputs["policy"])
+    web = CacheLog(job)
 
     def reward(trajectory: Trajectory) -> Reward:
         return reward_of(trajectory, known[trajectory.question_id], config.reward)
 
     with (
         job.scratch() as folder,
-        open_sampler(model, config) as sampler,
+        open_sampler(model, config, web.cache) as sampler,
         progress("Reinforcement learning", config.rl.num_steps, "steps") as bar,
     ):
         log = CheckpointLog(job.store.objects, job.key, config.training.checkpoints_keep)
         resumed = log.latest(folder / "resumed")
-        rollouts = _Rollouts(job, sampler, log, resumed)
+        rollouts = _Rollouts(job, sampler, log, resumed, web)
 
         def on_step(step: StepReport) -> None:
             reward_mean = "none" if step.reward_mean is None else f"{step.reward_mean:.2f}"
@@ -93,9 +95,10 @@ class _Rollouts:
         sampler: Sampler,
         checkpoints: CheckpointLog,
         resumed: StoredCheckpoint | None,
+        web: CacheLog,
     ) -> None:
         self.recorded: list[Trajectory] = []
-        self.pages = PageLog(job.store, job.key, sampler.recorder)
+        self.pages = PageLog(job.store, job.key, sampler.recorder, web)
         self._job = job
         self._sampler = sampler
         self._checkpoints = checkpoints

@@ -7,6 +7,7 @@ from typing import Any
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob
 from tasks.heavy.child import Emit
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics
@@ -33,8 +34,10 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         for question_id in job.options["question_ids"]
         for index in range(config.rollout.num_rollouts)
     ]
-    with open_sampler(job.store.policy_folder(policy), config) as sampler:
-        pages, log = PageLog(job.store, job.key, sampler.recorder), ShardLog(job.store, job.key)
+    web = CacheLog(job)
+    with open_sampler(job.store.policy_folder(policy), config, web.cache) as sampler:
+        pages = PageLog(job.store, job.key, sampler.recorder, web)
+        log = ShardLog(job.store, job.key)
         trajectories = sampler.run_logged(rollouts, "Rollouts", log, pages)
     write_rollouts(job, trajectories, pages, {"metrics": sampling_metrics(trajectories)})
     clear_partial(job.store, job.key)

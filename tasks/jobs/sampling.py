@@ -16,7 +16,9 @@ from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
 from agents.toolset import make_tools
 from agents.trajectory import Trajectory
+from agents.web.cache import WebCache
 from agents.web.local import open_web
+from agents.web.search.factory import make_search
 from agents.web.site import WebSite
 from tasks.config import StageConfig
 from tasks.jobs.page_log import PageLog
@@ -88,11 +90,11 @@ class Sampler:
 
 
 @contextmanager
-def open_sampler(policy: Path, config: StageConfig) -> Iterator[Sampler]:
-    """Loads a policy and opens the web for the duration of a block."""
+def open_sampler(policy: Path, config: StageConfig, cache: WebCache) -> Iterator[Sampler]:
+    """Loads a policy and opens the web, seen through a cache, for the duration of a block."""
     with ExitStack() as stack:
         recorder = PageRecorder()
-        tools = stack.enter_context(open_tools(config, recorder))
+        tools = stack.enter_context(open_tools(config, recorder, cache))
         engine = make_engine(policy, config.engine, config.agents.max_context_tokens)
         stack.callback(engine.close)
         yield Sampler(engine, load_tokenizer(policy), tools, config, recorder)
@@ -100,20 +102,22 @@ def open_sampler(policy: Path, config: StageConfig) -> Iterator[Sampler]:
 
 @contextmanager
 def open_tools(
-    config: StageConfig, recorder: PageRecorder | None = None
+    config: StageConfig, recorder: PageRecorder | None = None, cache: WebCache | None = None
 ) -> Iterator[dict[str, Tool]]:
     """Opens the web and makes the agent's tools, with a site to visit where that is asked for.
 
     Args:
         config: The configuration.
         recorder: Where the tools note the pages that they show; None: nobody asks for them.
+        cache: Where the web's answers are kept and found again; None: in this process.
     """
-    web = open_web(config.web)
+    web, cache = open_web(config.web), cache or WebCache()
+    search = make_search(config.web, web, cache.budget)
     if config.agents.visit.mode == "direct":
-        yield make_tools(web, config.agents, recorder=recorder)
+        yield make_tools(web, config.agents, None, recorder, search, cache)
         return
     with WebSite(web) as site:
-        yield make_tools(web, config.agents, site.url, recorder)
+        yield make_tools(web, config.agents, site.url, recorder, search, cache)
 
 
 def load_tokenizer(policy: Path) -> Tokenizer:

@@ -16,6 +16,7 @@ from agents.tools.passages import select_passages
 from agents.tools.search import SearchTool
 from agents.tools.visit import VisitTool
 from agents.toolset import make_tools
+from agents.web.cache import WebCache
 
 CONFIG = AgentConfig()
 LYON = "[1] Lyon (city) http://wiki.local/Lyon_(city)\nLyon is a city in France."
@@ -180,6 +181,25 @@ async def test_visit_over_http_reads_the_sites_html(web, site):
     read = await make_tools(web, HTTP, site)["visit"]({"url": "Lyon (city)", "goal": "population"})
     assert read.text == "Over HTTP. Population 522,250."
     assert read.urls == ("http://wiki.local/Lyon_(city)",)
+
+
+async def test_a_recorded_visit_and_search_are_replayed_without_a_request(web, site):
+    calls = (
+        ("search", {"query": ["Lyon"]}),
+        ("visit", {"url": "Lyon (city)", "goal": "population"}),
+    )
+    recording = WebCache("record")
+    tools = make_tools(web, HTTP, site, cache=recording)
+    recorded = [await tools[name](arguments) for name, arguments in calls]
+    offline = make_tools(
+        web, HTTP, "http://127.0.0.1:1", cache=WebCache("offline", recording.drain())
+    )
+    assert [await offline[name](arguments) for name, arguments in calls] == recorded
+    assert web.queries == ["Lyon"]
+    with pytest.raises(ToolFailure, match=r"offline holds no answer to page .*France"):
+        await offline["visit"]({"url": "France (country)", "goal": "x"})
+    with pytest.raises(ToolFailure, match=r"offline holds no answer to search\.local"):
+        await offline["search"]({"query": ["Lyon", "France"]})
 
 
 async def test_a_site_that_fails_is_not_the_policys_fault(web, site):

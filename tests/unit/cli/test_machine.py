@@ -53,6 +53,15 @@ def test_missing_assets_are_a_warning(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "smollm2" in check.found
 
 
+def test_keys_are_named_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERPER_API_KEY", "BRAVE_API_KEY", "TAVILY_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert machine.search_keys().found == "none set"
+    monkeypatch.setenv("BRAVE_API_KEY", "sk-secret")
+    monkeypatch.setenv("TAVILY_API_KEY", " ")
+    assert machine.search_keys().found == "BRAVE_API_KEY set"
+
+
 def test_a_named_chromium_that_cannot_run_is_not_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

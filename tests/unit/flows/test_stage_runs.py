@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.errors import StageError
+from agents.errors import StageError, StoppedError
 from agents.trajectory import Question
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
@@ -121,11 +121,12 @@ def test_a_failed_stage_leaves_no_artifact_and_says_so(store):
     assert [r.status for r in RunLog(store.objects).stages("one")] == ["done"]
 
 
-def test_ctrl_c_is_recorded_as_stopped(store):
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, StoppedError])
+def test_ctrl_c_and_a_spent_budget_are_recorded_as_stopped(store, reason):
     def interrupt(lease: Lease) -> None:
-        raise KeyboardInterrupt
+        raise reason
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(reason):
         run_stage(store, StageContext(run="one"), Counted(store).work(compute=interrupt))
     assert [record.status for record in RunLog(store.objects).stages("one")] == ["stopped"]
 
