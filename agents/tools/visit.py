@@ -1,20 +1,33 @@
-"""The visit tool: reads pages for a goal, from the local web or over HTTP from its site."""
+"""The visit tool: reads pages for a goal, from the local web, its site, or the open web."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from agents.config import AgentConfig
+from agents.fetching.outcomes import FetchedPage, PageProblem, TransientFailure
 from agents.snapshots import PageRecorder
-from agents.tools.base import Observation, SeenPage
-from agents.tools.page_fetcher import PageFetcher
+from agents.tools.base import Observation, SeenPage, ToolFailure
 from agents.tools.passages import select_passages
+from agents.web.html import path_of
 
 NUM_THREADS = 8
 NO_SUCH_PAGE = "There is no such page."
+
+_WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+Fetch = Callable[[str], Awaitable[FetchedPage]]
+"""Fetches the page at an http(s) address; raises PageProblem or TransientFailure."""
 
 
 class WebPage(Protocol):
@@ -44,17 +57,28 @@ class ReadableWeb(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What became of one address: a page's url, title and text, or why there is none."""
+
+    url: str = ""
+    title: str = ""
+    text: str = ""
+    problem: str = ""
+
+
 class VisitTool:
     """`visit` with `{"url": string | [string, …], "goal": string}` (WebDancer's schema).
 
     Args:
-        web: Where pages are read in mode `direct`, and addresses resolved in both modes.
+        web: Where pages are read in mode `direct`, and addresses resolved in every mode.
         config: Limits and mode.
-        base_url: Address of the local web's site, needed in mode `http`.
+        site_url: Address of the local web's site, needed in modes `http` and `browser`.
+        fetch: Fetches pages in these modes.
         recorder: Where the pages are noted as they were read; None: nobody asks for them.
 
     Raises:
-        ValueError: Mode `http` without `base_url`.
+        ValueError: Mode `http` or `browser` without `site_url` or `fetch`.
     """
 
     name = "visit"
@@ -63,19 +87,21 @@ class VisitTool:
         self,
         web: ReadableWeb,
         config: AgentConfig,
-        base_url: str | None = None,
+        site_url: str | None = None,
+        fetch: Fetch | None = None,
         recorder: PageRecorder | None = None,
     ) -> None:
         self._web = web
         self._recorder = recorder or PageRecorder()
         self._config = config.visit
-        self._fetcher: PageFetcher | None = None
-        if config.visit.mode == "http":
-            if base_url is None:
-                raise ValueError("agents.visit.mode is 'http' but there is no site to fetch from")
-            self._fetcher = PageFetcher(
-                base_url, config.tool_timeout_s, config.visit.max_page_bytes
-            )
+        self._site_url = site_url or ""
+        self._fetch: Fetch | None = None
+        if config.visit.mode != "direct":
+            if site_url is None or fetch is None:
+                raise ValueError(
+                    f"agents.visit.mode is {config.visit.mode!r} but there is no site to fetch from"
+                )
+            self._fetch = fetch
         self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="visit")
 
     @property
@@ -113,30 +139,56 @@ class VisitTool:
         ):
             error = f'visit takes {{"url": ..., "goal": "..."}} with 1 to {most} addresses'
             return Observation(f"Error: {error}.", error=error)
-        loop = asyncio.get_running_loop()
+        # All are waited for: a call that fails leaves nothing running behind it.
         pages = await asyncio.gather(
-            *(loop.run_in_executor(self._threads, self._read, url.strip()) for url in urls)
+            *(self._read(url.strip()) for url in urls), return_exceptions=True
         )
         texts = []
         visited: dict[str, SeenPage] = {}
+        problems = []
         for asked, page in zip(urls, pages, strict=True):
-            if page is None:
-                texts.append(f"{asked.strip()}: {NO_SUCH_PAGE}")
-            else:
-                url, title, text = page
-                seen = SeenPage(url, self._recorder.note(url, title, text), goal)
-                visited.setdefault(url, seen)
-                passage = select_passages(text, goal, self._config.max_words)
-                # A single page is known by its address, and its first sentence names it.
-                texts.append(f"{title}\n{passage}" if len(urls) > 1 else passage)
-        error = "" if visited else NO_SUCH_PAGE
+            if isinstance(page, BaseException):
+                raise page
+            if page.problem:
+                problems.append(page.problem)
+                texts.append(f"{asked.strip()}: {page.problem}")
+                continue
+            seen = SeenPage(page.url, self._recorder.note(page.url, page.title, page.text), goal)
+            visited.setdefault(page.url, seen)
+            passage = await self._in_thread(
+                select_passages, page.text, goal, self._config.max_words
+            )
+            # A single page is known by its address, and its first sentence names it.
+            texts.append(f"{page.title}\n{passage}" if len(urls) > 1 else passage)
+        error = "" if visited else problems[0]
         return Observation(
             "\n".join(texts), urls=tuple(visited), error=error, pages=tuple(visited.values())
         )
 
-    def _read(self, address: str) -> tuple[str, str, str] | None:
-        page = self._web.page(address)
-        if page is None or self._fetcher is None:
-            return None if page is None else (page.url, page.title, page.text)
-        title, text = self._fetcher.fetch(page.url)
-        return page.url, title or page.title, text
+    async def _read(self, address: str) -> _Read:
+        page = await self._in_thread(self._web.page, address)
+        if page is None:
+            return await self._read_live(address)
+        if self._fetch is None:
+            return _Read(page.url, page.title, page.text)
+        try:
+            fetched = await self._fetch(self._site_url + path_of(page.url))
+        except (PageProblem, TransientFailure) as failure:
+            # The page is there: whatever its site says, the policy has done nothing wrong.
+            raise ToolFailure(f"could not read {page.url} from its site: {failure}") from failure
+        return _Read(page.url, fetched.title or page.title, fetched.text)
+
+    async def _read_live(self, address: str) -> _Read:
+        if not self._config.live or self._fetch is None or not _WEB_ADDRESS.match(address):
+            return _Read(problem=NO_SUCH_PAGE)
+        try:
+            fetched = await self._fetch(address)
+        except PageProblem as problem:
+            return _Read(problem=f"This page cannot be read: {problem}.")
+        except TransientFailure as failure:
+            raise ToolFailure(f"could not read {address}: {failure}") from failure
+        return _Read(fetched.url, fetched.title, fetched.text)
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(call, *args, **kwargs))

@@ -107,8 +107,7 @@ def search_for(
     from agents.engines.factory import make_engine
     from agents.progress import progress
     from agents.runner import RolloutJob, run_jobs
-    from agents.toolset import make_tools
-    from agents.web.site import WebSite
+    from agents.toolset import open_tools
 
     config = chosen.config
     asked = Question(question_id="asked", text=question, answers=())
@@ -123,10 +122,7 @@ def search_for(
         source="ask",
     )
     with ExitStack() as stack:
-        site_url = None
-        if config.agents.visit.mode == "http":
-            site_url = stack.enter_context(WebSite(web)).url
-        tools = make_tools(web, config.agents, site_url)
+        tools = stack.enter_context(open_tools(web, config.agents))
         with progress("loading the policy", 1, "model"):
             tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
             one = config.engine.model_copy(update={"batch_size": 1, "num_replicas": 1})

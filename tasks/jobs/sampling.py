@@ -14,10 +14,9 @@ from agents.engines.transformers import TransformersEngine
 from agents.runner import RolloutJob, run_rollouts
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
-from agents.toolset import make_tools
+from agents.toolset import open_tools as tools_of_web
 from agents.trajectory import Trajectory
 from agents.web.local import open_web
-from agents.web.site import WebSite
 from tasks.config import StageConfig
 from tasks.jobs.page_log import PageLog
 from tasks.shards import ShardLog
@@ -108,12 +107,8 @@ def open_tools(
         config: The configuration.
         recorder: Where the tools note the pages that they show; None: nobody asks for them.
     """
-    web = open_web(config.web)
-    if config.agents.visit.mode == "direct":
-        yield make_tools(web, config.agents, recorder=recorder)
-        return
-    with WebSite(web) as site:
-        yield make_tools(web, config.agents, site.url, recorder)
+    with tools_of_web(open_web(config.web), config.agents, recorder) as tools:
+        yield tools
 
 
 def load_tokenizer(policy: Path) -> Tokenizer:

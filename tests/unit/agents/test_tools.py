@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.config import AgentConfig, VisitConfig
-from agents.tools.base import ToolFailure
-from agents.tools.page_fetcher import PageFetcher, text_of_html
+from agents.fetching.html_text import text_of_html
+from agents.fetching.outcomes import FetchedPage, PageRefused, TransientFailure
+from agents.fetching.reader import PageReader
+from agents.snapshots import PageRecorder
+from agents.tools.base import SeenPage, ToolFailure
 from agents.tools.passages import select_passages
 from agents.tools.search import SearchTool
 from agents.tools.visit import VisitTool
@@ -173,27 +176,67 @@ def site():
     server.server_close()
 
 
-HTTP = AgentConfig(visit=VisitConfig(mode="http"), tool_timeout_s=5)
+HTTP = AgentConfig(visit=VisitConfig(mode="http", retry_wait_s=0, timeout_s=5), tool_timeout_s=5)
 
 
-async def test_visit_over_http_reads_the_sites_html(web, site):
-    read = await make_tools(web, HTTP, site)["visit"]({"url": "Lyon (city)", "goal": "population"})
+@pytest.fixture
+def http_visit(web, site):
+    with PageReader(HTTP.visit, site) as reader:
+        yield make_tools(web, HTTP, site, reader.fetch)["visit"]
+
+
+async def test_visit_over_http_reads_the_sites_html(http_visit):
+    read = await http_visit({"url": "Lyon (city)", "goal": "population"})
     assert read.text == "Over HTTP. Population 522,250."
     assert read.urls == ("http://wiki.local/Lyon_(city)",)
 
 
-async def test_a_site_that_fails_is_not_the_policys_fault(web, site):
+async def test_a_site_that_fails_is_not_the_policys_fault(web, http_visit):
     with pytest.raises(ToolFailure, match="answered 500, expected 200"):
-        await make_tools(web, HTTP, site)["visit"]({"url": "France (country)", "goal": "x"})
-    with pytest.raises(ToolFailure, match="could not fetch"):
-        await VisitTool(web, HTTP, "http://127.0.0.1:1")({"url": "Lyon (city)", "goal": "x"})
+        await http_visit({"url": "France (country)", "goal": "x"})
+    nowhere = "http://127.0.0.1:1"
+    with PageReader(HTTP.visit, nowhere) as reader:
+        visit = VisitTool(web, HTTP, nowhere, reader.fetch)
+        with pytest.raises(ToolFailure, match="could not read"):
+            await visit({"url": "Lyon (city)", "goal": "x"})
 
 
-def test_long_pages_are_read_up_to_the_limit(site):
-    title, text = PageFetcher(site, 5, 37).fetch("http://wiki.local/Lyon_(city)")
-    assert (title, text) == ("Lyon (city)", "Over HTT")
+async def test_long_pages_are_read_up_to_the_limit(site):
+    limited = HTTP.visit.model_copy(update={"max_page_bytes": 37})
+    with PageReader(limited, site) as reader:
+        page = await reader.fetch(f"{site}/wiki/Lyon_(city)")
+    assert (page.title, page.text) == ("Lyon (city)", "Over HTT")
 
 
 def test_http_needs_a_site(web):
     with pytest.raises(ValueError, match="no site"):
         make_tools(web, HTTP)
+
+
+async def test_other_addresses_are_visited_only_where_the_open_web_is(web):
+    asked = []
+
+    async def fetch(url):
+        asked.append(url)
+        if "no" in url:
+            raise PageRefused("we do not go there")
+        if "down" in url:
+            raise TransientFailure("it is down")
+        return FetchedPage("http://a.example/end", "End", "The end is here. All is well.")
+
+    closed = VisitTool(web, HTTP, "http://site", fetch)
+    read = await closed({"url": "http://a.example/x", "goal": "end"})
+    assert (read.error, asked) == ("There is no such page.", [])
+    config = AgentConfig(visit=VisitConfig(mode="http", live=True))
+    recorder = PageRecorder()
+    visit = VisitTool(web, config, "http://site", fetch, recorder)
+    read = await visit({"url": "http://a.example/x", "goal": "end"})
+    assert (read.text, read.urls) == ("The end is here. All is well.", ("http://a.example/end",))
+    [snapshot] = recorder.drain()
+    assert (snapshot.url, snapshot.title) == ("http://a.example/end", "End")
+    assert read.pages == (SeenPage(snapshot.url, snapshot.page, "end"),)
+    read = await visit({"url": ["http://no.example/", "Nowhere"], "goal": "end"})
+    assert read.error == "This page cannot be read: we do not go there."
+    assert read.text == f"http://no.example/: {read.error}\nNowhere: There is no such page."
+    with pytest.raises(ToolFailure, match=r"could not read http://down.example/: it is down"):
+        await visit({"url": ["http://a.example/x", "http://down.example/"], "goal": "end"})
