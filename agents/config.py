@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ class VisitConfig(Config):
 
     A text in place of the section is its mode: `--set agents.visit=browser`.
     """
+
+    main_key = "mode"
 
     mode: Literal["direct", "http", "browser"] = "direct"
     """`direct` reads the local web's pages in the process; `http` fetches them as HTML from its
@@ -87,11 +89,6 @@ class VisitConfig(Config):
     browser_reuse: int = Field(default=50, ge=1)
     """Visits to the local site after which a browser context is replaced; a page of the open
     web always gets a fresh one."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _mode_alone(cls, given: Any) -> Any:
-        return {"mode": given} if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _live_needs_requests(self) -> Self:

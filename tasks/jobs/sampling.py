@@ -11,6 +11,7 @@ from agents.chat_format import Tokenizer
 from agents.engines.factory import make_engine
 from agents.engines.replicas import ReplicatedEngine
 from agents.engines.transformers import TransformersEngine
+from agents.failures import FailureBudget
 from agents.runner import RolloutJob, run_rollouts
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
@@ -45,6 +46,7 @@ class Sampler:
         self.tools = tools
         self.recorder = recorder
         self._config = config
+        self._budget = FailureBudget(config.agents)
 
     def run(
         self,
@@ -52,14 +54,25 @@ class Sampler:
         description: str,
         on_finished: Callable[[Trajectory], None] | None = None,
     ) -> list[Trajectory]:
-        """Makes one trajectory for each job, in the order of the jobs."""
+        """Makes one trajectory for each job, in the order of the jobs.
+
+        Raises:
+            StageError: More of the stage's rollouts failed than is borne.
+        """
+        self._budget.plan(len(jobs))
+
+        def finish(trajectory: Trajectory) -> None:
+            if on_finished is not None:
+                on_finished(trajectory)
+            self._budget.note(trajectory)
+
         return run_rollouts(
             jobs,
             self.engine,
             self.tokenizer,
             self.tools,
             self._config.agents,
-            on_finished,
+            finish,
             max_concurrency=self._config.engine.batch_size,
             description=description,
         )
@@ -68,6 +81,9 @@ class Sampler:
         self, jobs: Sequence[RolloutJob], description: str, log: ShardLog, pages: PageLog
     ) -> list[Trajectory]:
         """Like `run`, but what is finished is logged, and what was logged is not done again.
+
+        Rollouts that failed for reasons outside the policy are not logged: a later start makes
+        them anew.
 
         Args:
             jobs: All jobs, including those that an earlier start finished.
@@ -81,7 +97,12 @@ class Sampler:
         finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
         left = [job for job in jobs if job.trajectory_id not in finished]
         with log.open(pages.flush) as keep:
-            made = self.run(left, description, keep)
+
+            def keep_unless_failed(trajectory: Trajectory) -> None:
+                if not trajectory.stop_reason.is_infrastructure:
+                    keep(trajectory)
+
+            made = self.run(left, description, keep_unless_failed)
         finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
 
