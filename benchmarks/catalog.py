@@ -21,9 +21,9 @@ from agents.trajectory import PageView, Question, StopReason, Trajectory, Turn, 
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
 from tasks.catalog_index import open_index
-from tasks.lineage_refs import resolve_node
-from tasks.lineage_steps import lineage_down, lineage_up
-from tasks.lineage_store import LineageStore
+from tasks.lineage.refs import resolve_node
+from tasks.lineage.steps import lineage_down, lineage_up
+from tasks.lineage.store import LineageStore
 from tasks.manifest import ROWS_ITERATION, ArtifactRef, Manifest, StoredFile
 from tasks.rows import page_row, question_row, trajectory_row
 from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord

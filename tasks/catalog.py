@@ -21,7 +21,7 @@ from agents.errors import StoreError, UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import DOCUMENTS
 from tasks.catalog_index import CatalogIndex, open_index
-from tasks.table_files import table_dataset
+from tasks.storage.table_files import table_dataset
 from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, VIEWS, View
 
 _OF_THE_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 from agents.errors import EngineError
 from agents.progress import progress
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -49,6 +50,13 @@ def typed(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def untyped(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     raise ValueError("first line\nsecond line")
+
+
+def warn(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    logging.getLogger("tasks.checkpoints").info("not worth a line")
+    logging.getLogger("tasks.checkpoints").warning("checkpoint %s is not used", "c1")
+    logging.getLogger("elsewhere").warning("a library's own business")
+    return {}
 
 
 def out_of_memory(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:

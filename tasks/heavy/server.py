@@ -1,11 +1,11 @@
 """The process that heavy work is forked from, with the slow imports already done.
 
 Importing torch, transformers and trl takes many seconds; a child forked from here starts in
-milliseconds instead. Started by `tasks.heavy` as `python -m tasks.heavy_server FD`, in a session
-of its own, and given a Unix socket. Each request carries a JSON document and two descriptors:
-the child's channel (events out; its end says that the parent is gone) and a pipe on which this
-process reports the child's exit status. When the socket closes, the parent is gone: all groups
-of children are killed and the process ends.
+milliseconds instead. Started by `tasks.heavy.run` as `python -m tasks.heavy.server FD`, in a
+session of its own, and given a Unix socket. Each request carries a JSON document and two
+descriptors: the child's channel (events out; its end says that the parent is gone) and a pipe on
+which this process reports the child's exit status. When the socket closes, the parent is gone: all
+groups of children are killed and the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks import heavy_child
+from tasks.heavy import child as heavy_child
 
 PRELOAD = (
     "torch",

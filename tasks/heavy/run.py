@@ -2,14 +2,16 @@
 
 A child gives its memory back when it ends, its crash is an error with a type, a cancel kills its
 whole group, and it dies with this process however this one ends. Children are forked from a
-server that has done the slow imports (`tasks.heavy_server`); what runs in them is
-`tasks.heavy_child`. Events come back as lines of JSON: progress goes to this process's sink of
-`agents.progress`, a heartbeat shows that the child lives, anything else goes to `on_event`.
+server that has done the slow imports (`tasks.heavy.server`); what runs in them is
+`tasks.heavy.child`. Events come back as lines of JSON: progress goes to this process's sink of
+`agents.progress`, warnings to the loggers of their names, a heartbeat shows that the child lives,
+anything else goes to `on_event`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -25,8 +27,8 @@ from typing import Any
 
 from agents.errors import StageError
 from agents.progress import Bar
-from tasks.heavy_launcher import SERVER
-from tasks.heavy_outcome import (
+from tasks.heavy.launcher import SERVER
+from tasks.heavy.outcome import (
     HeavyKilledError,
     error_of_event,
     error_of_exit,
@@ -68,7 +70,7 @@ def run_heavy(
         entry: `module:function`; called as `function(payload, emit) -> dict`.
         payload: Its argument, JSON values; passed as a file.
         description: What it does, for progress and errors.
-        on_event: Takes the events that the function emits, progress and heartbeats apart.
+        on_event: Takes the events that the function emits.
         log: File that its output is added to; None: a temporary one, kept where it fails.
         lease: The lease it works under: it is not free before the child is gone, and the child
             is killed where it is lost.
@@ -198,6 +200,8 @@ class _Child:
                 self._show(event)
             case "heartbeat":
                 pass
+            case "log":
+                logging.getLogger(event["logger"]).log(event["level"], "%s", event["message"])
             case "result":
                 self.result = dict(event["value"])
             case "error":
