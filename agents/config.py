@@ -31,6 +31,10 @@ class VisitConfig(Config):
     """Origins that may be visited although they are not on the public internet, such as
     `http://10.0.0.5:8080`; the local web's site always may."""
 
+    open_results: bool | None = None
+    """Whether pages of search results are opened as visited ones are, and recorded as they are
+    read there; None: in mode `browser` alone."""
+
     max_words: int = Field(default=60, ge=1)
     """Most words shown of one page: its first sentence and the sentences nearest to the goal."""
 

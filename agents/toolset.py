@@ -9,8 +9,10 @@ from agents.config import AgentConfig
 from agents.fetching.reader import PageReader
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
+from agents.tools.opened_search import OpenedSearch
+from agents.tools.opening import Fetch, PageOpener
 from agents.tools.search import SearchableWeb, SearchTool
-from agents.tools.visit import Fetch, VisitTool
+from agents.tools.visit import VisitTool
 from agents.web.local import LocalWeb
 from agents.web.site import WebSite
 
@@ -31,10 +33,12 @@ def make_tools(
         fetch: Fetches pages from there and from the open web; needed likewise.
         recorder: Where all tools note the pages that they show; None: nobody asks for them.
     """
-    tools: list[Tool] = [
-        SearchTool(web, config, recorder),
-        VisitTool(web, config, site_url, fetch, recorder),
-    ]
+    opener = PageOpener(web, config.visit, site_url, fetch)
+    search: Tool = SearchTool(web, config, recorder)
+    opened = config.visit.open_results
+    if config.visit.mode == "browser" if opened is None else opened:
+        search = OpenedSearch(search, opener, recorder)
+    tools = [search, VisitTool(opener, config, recorder)]
     return {tool.name: tool for tool in tools}
 
 

@@ -215,5 +215,6 @@ def _show_end(
     listed = "\n".join(f"{source['title']}  {source['url']}" for source in sources)
     if sources:
         _say(console, "sources", listed)
+    read = "read with Chromium, " if chosen.config.agents.visit.mode == "browser" else ""
     calls = "1 call" if trajectory.num_tool_calls == 1 else f"{trajectory.num_tool_calls} calls"
-    _say(console, "policy", f"{chosen.label}, {calls}, {duration(wall_s)}", text_style="dim")
+    _say(console, "policy", f"{chosen.label}, {calls}, {read}{duration(wall_s)}", text_style="dim")
