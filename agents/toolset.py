@@ -10,7 +10,7 @@ from agents.fetching.reader import PageReader
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
 from agents.tools.opened_search import OpenedSearch
-from agents.tools.opening import Fetch, PageOpener
+from agents.tools.opening import Fetch, PageOpener, Remember
 from agents.tools.search import SearchableWeb, SearchTool
 from agents.tools.visit import VisitTool
 from agents.web.local import LocalWeb
@@ -23,6 +23,7 @@ def make_tools(
     site_url: str | None = None,
     fetch: Fetch | None = None,
     recorder: PageRecorder | None = None,
+    remember: Remember | None = None,
 ) -> dict[str, Tool]:
     """Makes the tools by name.
 
@@ -32,8 +33,9 @@ def make_tools(
         site_url: Address of the web's site; needed unless `config.visit.mode` is `direct`.
         fetch: Fetches pages from there and from the open web; needed likewise.
         recorder: Where all tools note the pages that they show; None: nobody asks for them.
+        remember: Where fetched pages are kept and found again; None: nowhere.
     """
-    opener = PageOpener(web, config.visit, site_url, fetch)
+    opener = PageOpener(web, config.visit, site_url, fetch, remember)
     search: Tool = SearchTool(web, config, recorder)
     opened = config.visit.open_results
     if config.visit.mode == "browser" if opened is None else opened:
@@ -44,7 +46,10 @@ def make_tools(
 
 @contextmanager
 def open_tools(
-    web: LocalWeb, config: AgentConfig, recorder: PageRecorder | None = None
+    web: LocalWeb,
+    config: AgentConfig,
+    recorder: PageRecorder | None = None,
+    remember: Remember | None = None,
 ) -> Iterator[dict[str, Tool]]:
     """Makes the tools for the duration of a block, with what their mode of visiting needs.
 
@@ -52,9 +57,10 @@ def open_tools(
         web: The web to search and to read.
         config: The agent's limits and the page reader's mode.
         recorder: Where all tools note the pages that they show; None: nobody asks for them.
+        remember: Where fetched pages are kept and found again; None: nowhere.
     """
     if config.visit.mode == "direct":
         yield make_tools(web, config, recorder=recorder)
         return
     with WebSite(web) as site, PageReader(config.visit, site.url) as reader:
-        yield make_tools(web, config, site.url, reader.fetch, recorder)
+        yield make_tools(web, config, site.url, reader.fetch, recorder, remember)

@@ -64,7 +64,7 @@ class ChromiumBrowser:
         self._config = config
         self.proxy = CheckingProxy(guard, config.max_page_bytes)
         self._places = asyncio.Semaphore(config.browser_tabs)
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[Browser] | None = None
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._kept: list[Tab] = []
@@ -100,6 +100,10 @@ class ChromiumBrowser:
 
     async def close(self) -> None:
         """Ends the browser, its driver and the proxy."""
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+            if not self._starting.cancelled() and self._starting.exception() is None:
+                self._browser = self._starting.result()
         await self._end_browser()
         if self._playwright is not None:
             await self._playwright.stop()
@@ -107,12 +111,14 @@ class ChromiumBrowser:
             await self.proxy.close()
 
     async def _running(self) -> Browser:
-        async with self._starting:
-            if self._browser is not None and self._browser.is_connected():
-                return self._browser
-            self._kept.clear()
-            self._browser = await self._start()
+        if self._browser is not None and self._browser.is_connected():
             return self._browser
+        if self._starting is None or self._starting.done():
+            self._kept.clear()
+            self._starting = asyncio.create_task(self._start())
+        # A visit that is given up meanwhile leaves the browser to those that come after it.
+        self._browser = await asyncio.shield(self._starting)
+        return self._browser
 
     async def _start(self) -> Browser:
         try:

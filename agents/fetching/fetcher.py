@@ -18,6 +18,8 @@ from agents.fetching.outcomes import (
 )
 from agents.fetching.robots import Robots
 
+_GRACE_S = 0.25
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -55,21 +57,23 @@ class Fetcher:
             TransientFailure: It could not be read this time, retries included.
         """
         limit_s = self._config.timeout_s
+        ends = asyncio.get_running_loop().time() + limit_s
         try:
-            async with asyncio.timeout(limit_s) as deadline:
-                return await self._follow(url)
+            # An attempt ends by itself in time; this is for what waits before one.
+            async with asyncio.timeout_at(ends + _GRACE_S) as deadline:
+                return await self._follow(url, ends)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             raise TransientFailure(f"it was not read within {limit_s:g} s") from error
 
-    async def _follow(self, url: str) -> FetchedPage:
+    async def _follow(self, url: str, ends: float) -> FetchedPage:
         seen: set[str] = set()
         while len(seen) <= self._config.max_redirects:
             if url in seen:
                 raise PageRefused("its redirects lead in a circle")
             seen.add(url)
-            found = await self._with_retries(url)
+            found = await self._with_retries(url, ends)
             if isinstance(found, FetchedPage):
                 if found.url != url:
                     # A browser follows redirects by itself; the proxy has checked addresses.
@@ -78,10 +82,10 @@ class Fetcher:
             url = found.url
         raise PageRefused(f"it redirects more than {self._config.max_redirects} times")
 
-    async def _with_retries(self, url: str) -> FetchedPage | Redirect:
+    async def _with_retries(self, url: str, ends: float) -> FetchedPage | Redirect:
         for attempt in range(self._config.retries + 1):
             try:
-                return await self._attempt(url)
+                return await self._attempt(url, ends)
             except CircuitOpen:
                 raise
             except TransientFailure as failure:
@@ -89,20 +93,36 @@ class Fetcher:
                     raise
                 wait_s = self._config.retry_wait_s * 2**attempt * random.uniform(0.5, 1.5)
                 wait_s = max(wait_s, failure.retry_after_s or 0.0)
-                if wait_s >= self._config.timeout_s:
+                if asyncio.get_running_loop().time() + wait_s >= ends:
                     raise
                 await self._sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, url: str) -> FetchedPage | Redirect:
+    async def _attempt(self, url: str, ends: float) -> FetchedPage | Redirect:
         origin = self._guard.check_url(url)
         interval_s = await self._interval(url, origin)
         async with self._gates.enter(origin, interval_s):
-            return await self._source.read(url)
+            try:
+                async with asyncio.timeout_at(ends) as deadline:
+                    return await self._source.read(url)
+            except TimeoutError as error:
+                if not deadline.expired():
+                    raise
+                # Told to the gate as well: a host that never answers is to be left alone.
+                raise TransientFailure(
+                    f"it was not read within {self._config.timeout_s:g} s"
+                ) from error
 
     async def _interval(self, url: str, origin: Origin) -> float:
         """Seconds between two visits to a host, after robots.txt was asked about this one."""
         if self._guard.is_allowed(origin):
             return 0.0
-        asked_s = 0.0 if self._robots is None else await self._robots.check(url)
+        if self._robots is None:
+            return self._config.interval_s
+        self._gates.check(origin)
+        try:
+            asked_s = await self._robots.check(url)
+        except TransientFailure:
+            self._gates.note_failure(origin)
+            raise
         return max(self._config.interval_s, asked_s)

@@ -63,13 +63,13 @@ class HostGates:
         host.num_users += 1
         try:
             async with host.places:
-                self._refuse_while_it_rests(host, origin)
+                self.check(origin)
                 await self._pause(host, interval_s)
-                self._refuse_while_it_rests(host, origin)
+                self.check(origin)
                 try:
                     yield
                 except TransientFailure:
-                    self._note_failure(host)
+                    self.note_failure(origin)
                     raise
                 except asyncio.CancelledError:
                     raise
@@ -81,7 +81,13 @@ class HostGates:
         finally:
             host.num_users -= 1
 
-    def _refuse_while_it_rests(self, host: _Host, origin: Origin) -> None:
+    def check(self, origin: Origin) -> None:
+        """Checks that a host does not rest.
+
+        Raises:
+            CircuitOpen: It does.
+        """
+        host = self._host(origin)
         left = host.rests_until - self._clock()
         if left > 0:
             raise CircuitOpen(
@@ -89,17 +95,19 @@ class HostGates:
                 f"{left:.0f} s"
             )
 
+    def note_failure(self, origin: Origin) -> None:
+        """Counts a failure; after too many in a row the host rests."""
+        host = self._host(origin)
+        host.num_failures += 1
+        if host.num_failures >= self._max_failures:
+            host.rests_until = self._clock() + self._rest_s
+
     async def _pause(self, host: _Host, interval_s: float) -> None:
         now = self._clock()
         begins = max(now, host.next_at)
         host.next_at = begins + interval_s
         if begins > now:
             await asyncio.sleep(begins - now)
-
-    def _note_failure(self, host: _Host) -> None:
-        host.num_failures += 1
-        if host.num_failures >= self._max_failures:
-            host.rests_until = self._clock() + self._rest_s
 
     def _host(self, origin: Origin) -> _Host:
         key = origin.host, origin.port

@@ -247,6 +247,12 @@ async def test_other_addresses_are_visited_only_where_the_open_web_is(web):
 
 
 NO_FETCH = PageReader(VisitConfig(mode="http")).fetch
+
+
+def test_a_text_without_spaces_is_cut_as_well():
+    assert select_passages("x" * 400_000, "x", 10) == "x" * 300 + "…"
+
+
 OPENING = AgentConfig(visit=VisitConfig(mode="http", open_results=True))
 
 

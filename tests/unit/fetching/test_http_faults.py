@@ -6,6 +6,7 @@ import asyncio
 import time
 import tracemalloc
 
+import hostile_server
 import pytest
 from hostile_server import FORGERY
 
@@ -169,6 +170,28 @@ def test_a_host_that_keeps_failing_is_left_alone_and_tried_again_later(reader_of
     with pytest.raises(TransientFailure, match="answered 500"):
         fetch("/500")
     assert SENTENCE in fetch("/").text
+
+
+def test_a_host_that_never_answers_is_left_alone_as_well(reader_of, hostile):
+    reader = reader_of(retries=0, host_failures=2, timeout_s=0.3)
+    for _ in range(2):
+        with pytest.raises(TransientFailure, match="not read within"):
+            asyncio.run(reader.fetch(hostile.url + "/hang"))
+    with pytest.raises(CircuitOpen):
+        asyncio.run(reader.fetch(hostile.url + "/"))
+
+
+def test_a_robots_txt_that_cannot_be_read_counts_as_a_failure(reader_of, hostile, monkeypatch):
+    monkeypatch.setattr(
+        hostile_server._Handler, "page_robots_txt", hostile_server._Handler.page_500
+    )
+    reader = reader_of(retries=0, robots=True, host_failures=2)
+    for _ in range(2):
+        with pytest.raises(TransientFailure, match=r"robots\.txt of 127\.0\.0\.1 answered 500"):
+            asyncio.run(reader.fetch(hostile.url + "/"))
+    with pytest.raises(CircuitOpen):
+        asyncio.run(reader.fetch(hostile.url + "/"))
+    assert hostile.hits["/"] == 0
 
 
 def test_a_page_cannot_forge_anything_by_being_read(read):
