@@ -156,7 +156,7 @@ def test_with_30_percent_of_calls_failing_nothing_crashes_leaks_or_counts_as_wro
     for retries in (0, 4):
         server.random = random.Random(11)
         trajectories, _ = visit_all(
-            "/flaky", 120, retries=retries, host_failures=1000, timeout_s=20.0
+            "/flaky", 60, retries=retries, host_failures=1000, timeout_s=20.0
         )
         ended = Counter(t.stop_reason for t in trajectories)
         assert set(ended) <= {StopReason.ANSWER, StopReason.TOOL_ERROR}
@@ -168,7 +168,7 @@ def test_with_30_percent_of_calls_failing_nothing_crashes_leaks_or_counts_as_wro
         assert rewards[StopReason.ANSWER] == {1.0}
         assert rewards.get(StopReason.TOOL_ERROR, {None}) == {None}
         shares.append(ended[StopReason.TOOL_ERROR] / len(trajectories))
-    assert 0.2 < shares[0] < 0.4
+    assert 0.15 < shares[0] < 0.45
     assert shares[1] < 0.05
     left = {t for t in set(threading.enumerate()) - threads if not t.name.startswith("visit")}
     assert {t.name for t in left if "hostile" not in t.name and "Thread-" not in t.name} == set()
