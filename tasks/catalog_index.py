@@ -78,10 +78,11 @@ def open_index(
     """
     file = file or index_file(objects)
     with ThreadPoolExecutor(2, thread_name_prefix="listing") as pool:
-        manifests, records = pool.map(objects.list_meta, ("manifests", "runs"))
+        listings = pool.map(objects.list_meta, ("manifests", "runs"))
+        known = _load(file)
+        manifests, records = listings
     listed = [*manifests, *records]
     listing = _digest_of(listed)
-    known = _load(file) if len(listed) >= worth_keeping else None
     if known and known[0] == listing:
         return CatalogIndex(*known[1], num_read=0)
     tables: list[pa.Table] = []

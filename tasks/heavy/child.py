@@ -14,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agents.errors import EvolveSearchError
@@ -104,12 +103,13 @@ class ChannelLog(logging.Handler):
         )
 
 
-def main(request: Mapping[str, str], descriptor: int) -> int:
+def main(request: Mapping[str, str], descriptor: int, config_descriptor: int) -> int:
     """Runs one request in this process.
 
     Args:
-        request: `entry`, `config` (file that holds the payload and the surroundings), `log`.
+        request: `entry`, `log`.
         descriptor: The channel to the parent.
+        config_descriptor: File that holds the payload and the surroundings.
 
     Returns:
         Exit code: 0 where a result was sent, 1 where an error was.
@@ -128,7 +128,8 @@ def main(request: Mapping[str, str], descriptor: int) -> int:
     for package in _PACKAGES:
         logging.getLogger(package).addHandler(ChannelLog(channel.emit))
     try:
-        config = json.loads(Path(request["config"]).read_text())
+        with os.fdopen(config_descriptor) as file:
+            config = json.load(file)
         os.environ.clear()
         os.environ.update(config["environment"])
         os.chdir(config["folder"])

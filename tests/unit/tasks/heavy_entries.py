@@ -44,6 +44,12 @@ def allocator(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     }
 
 
+def files_that_hold(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    text = os.environ["HEAVY_TEST"].encode()
+    files = [path for path in Path(payload["folder"]).rglob("*") if path.is_file()]
+    return {"found": [str(path) for path in files if text in path.read_bytes()]}
+
+
 def typed(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     raise EngineError("model x has no weights")
 

@@ -97,6 +97,18 @@ def test_output_goes_to_the_log(scratch: Path, capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr() == ("", "")
 
 
+def test_no_file_by_name_holds_the_environment(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process that is killed leaves its files behind, and the environment holds keys.
+    monkeypatch.setenv("HEAVY_TEST", "a-key-of-the-environment")
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    result = run_heavy(
+        "heavy_entries:files_that_hold", {"folder": str(scratch)}, description="looking"
+    )
+    assert result["found"] == []
+
+
 @pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
 def test_malloc_keeps_freed_memory_unless_the_user_tuned_it(
     monkeypatch: pytest.MonkeyPatch, own: str | None
