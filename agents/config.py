@@ -13,11 +13,27 @@ TEMPLATE_ROOM_TOKENS = 128
 
 
 class VisitConfig(Config):
-    """How a page is read and how much of it is shown."""
+    """How a page is read and how much of it is shown.
 
-    mode: Literal["direct", "http"] = "direct"
+    A text in place of the section is its mode: `--set agents.visit=browser`.
+    """
+
+    main_key = "mode"
+
+    mode: Literal["direct", "http", "browser"] = "direct"
     """`direct` reads the local web's pages in the process; `http` fetches them as HTML from its
-    site on loopback, as a browser would."""
+    site on loopback; `browser` has Chromium open them there."""
+
+    live: bool = False
+    """Whether pages of the open web may be visited, too (modes `http` and `browser`)."""
+
+    allow_origins: tuple[str, ...] = ()
+    """Origins that may be visited although they are not on the public internet, such as
+    `http://10.0.0.5:8080`; the local web's site always may."""
+
+    open_results: bool | None = None
+    """Whether pages of search results are opened as visited ones are, and recorded as they are
+    read there; None: in mode `browser` alone."""
 
     max_words: int = Field(default=60, ge=1)
     """Most words shown of one page: its first sentence and the sentences nearest to the goal."""
@@ -26,7 +42,65 @@ class VisitConfig(Config):
     """Most pages that one call may visit; a call with more gets an error."""
 
     max_page_bytes: int = Field(default=4_000_000, ge=1_000)
-    """Most bytes read of one page over HTTP; the rest is left unread."""
+    """Most bytes read of one page, unpacked; the rest is left unread."""
+
+    timeout_s: float = Field(default=20.0, gt=0)
+    """Seconds for one page, with its redirects, waits and retries."""
+
+    extraction_s: float = Field(default=10.0, gt=0)
+    """Seconds for taking the text out of one page of the open web."""
+
+    max_redirects: int = Field(default=5, ge=0)
+    """Most redirects followed for one page; each is checked as the first address was."""
+
+    retries: int = Field(default=2, ge=0)
+    """How often a failed attempt is repeated (timeout, broken connection, 429, 5xx)."""
+
+    retry_wait_s: float = Field(default=0.5, ge=0)
+    """Seconds before the first retry, doubled for each further one, with jitter; a server's
+    Retry-After is kept where there is time for it."""
+
+    max_per_host: int = Field(default=8, ge=1)
+    """Most pages of one host that are read at once."""
+
+    host_failures: int = Field(default=8, ge=1)
+    """Failures in a row after which a host is left alone for `host_rest_s`."""
+
+    host_rest_s: float = Field(default=30.0, ge=0)
+    """Seconds for which a failing host is left alone; visits fail at once meanwhile."""
+
+    robots: bool = True
+    """Whether robots.txt is kept on the open web."""
+
+    interval_s: float = Field(default=1.0, ge=0)
+    """Least seconds between two visits to one host of the open web; robots.txt may ask for more."""
+
+    user_agent: str = "Mozilla/5.0 (compatible; evolvesearch)"
+    """What we call ourselves; robots.txt addresses us as `evolvesearch`."""
+
+    browser_tabs: int = Field(default=3, ge=1)
+    """Most pages that Chromium has open at once."""
+
+    browser_script_s: float = Field(default=5.0, gt=0)
+    """Seconds that a page's scripts may take; a page that needs more is read without them."""
+
+    browser_settle_s: float = Field(default=1.0, ge=0)
+    """Most seconds that a page with scripts is given to fall quiet before it is read."""
+
+    browser_max_elements: int = Field(default=200_000, ge=1)
+    """Most elements of a page that Chromium is asked to write out; one with more is refused."""
+
+    browser_reuse: int = Field(default=50, ge=1)
+    """Visits to the local site after which a browser context is replaced; a page of the open
+    web always gets a fresh one."""
+
+    @model_validator(mode="after")
+    def _live_needs_requests(self) -> Self:
+        if self.live and self.mode == "direct":
+            raise ValueError(
+                "live pages cannot be read in mode 'direct'; set mode to 'http' or 'browser'"
+            )
+        return self
 
 
 class AgentConfig(Config):
@@ -75,8 +149,12 @@ class AgentConfig(Config):
     tool_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds after which one tool call is given up."""
 
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of a stage's rollouts that may fail for reasons outside the policy (tools, engine,
+    deadline); above it the stage stops. A handful never stops one."""
+
     visit: VisitConfig = VisitConfig()
-    """The page reader."""
+    """The page reader; a text alone is its mode."""
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:

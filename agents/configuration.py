@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Config(BaseModel):
@@ -16,3 +18,11 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    main_key: ClassVar[str] = ""
+    """The key that a text in place of the whole section sets; empty where none may stand there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _main_key_alone(cls, given: Any) -> Any:
+        return {cls.main_key: given} if cls.main_key and isinstance(given, str) else given

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from agents.config import AgentConfig
+from agents.fetching.reader import PageReader
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
+from agents.tools.opened_search import OpenedSearch
+from agents.tools.opening import Fetch, PageOpener
 from agents.tools.search import SearchableWeb, SearchTool
 from agents.tools.visit import VisitTool
 from agents.web.cache import WebCache
+from agents.web.local import LocalWeb
 from agents.web.search.base import SearchBackend
+from agents.web.site import WebSite
 
 
 def make_tools(
     web: SearchableWeb,
     config: AgentConfig,
     site_url: str | None = None,
+    fetch: Fetch | None = None,
     recorder: PageRecorder | None = None,
     search: SearchBackend | None = None,
     cache: WebCache | None = None,
@@ -24,14 +33,41 @@ def make_tools(
     Args:
         web: The web to search and to read.
         config: The agent's limits and the page reader's mode.
-        site_url: Address of the web's site; needed where `config.visit.mode` is `http`.
+        site_url: Address of the web's site; needed unless `config.visit.mode` is `direct`.
+        fetch: Fetches pages from there and from the open web; needed likewise.
         recorder: Where all tools note the pages that they show; None: nobody asks for them.
         search: Who answers searches; None: the web itself.
         cache: Where answers are kept and found again; None: in this process.
     """
     cache = cache or WebCache()
-    tools: list[Tool] = [
-        SearchTool(web, config, recorder, search, cache),
-        VisitTool(web, config, site_url, recorder, cache),
-    ]
+    opener = PageOpener(web, config.visit, site_url, fetch, cache.get)
+    searching: Tool = SearchTool(web, config, recorder, search, cache)
+    opened = config.visit.open_results
+    if config.visit.mode == "browser" if opened is None else opened:
+        searching = OpenedSearch(searching, opener, recorder)
+    tools = [searching, VisitTool(opener, config, recorder)]
     return {tool.name: tool for tool in tools}
+
+
+@contextmanager
+def open_tools(
+    web: LocalWeb,
+    config: AgentConfig,
+    recorder: PageRecorder | None = None,
+    search: SearchBackend | None = None,
+    cache: WebCache | None = None,
+) -> Iterator[dict[str, Tool]]:
+    """Makes the tools for the duration of a block, with what their mode of visiting needs.
+
+    Args:
+        web: The web to search and to read.
+        config: The agent's limits and the page reader's mode.
+        recorder: Where all tools note the pages that they show; None: nobody asks for them.
+        search: Who answers searches; None: the web itself.
+        cache: Where answers are kept and found again; None: in this process.
+    """
+    if config.visit.mode == "direct":
+        yield make_tools(web, config, recorder=recorder, search=search, cache=cache)
+        return
+    with WebSite(web) as site, PageReader(config.visit, site.url) as reader:
+        yield make_tools(web, config, site.url, reader.fetch, recorder, search, cache)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from agents.configuration import Config
 from agents.errors import ConfigError
 from flows.config import EvolutionConfig
 
@@ -50,7 +51,8 @@ def load_profile(
     """
     name, document = _read_profile(name_or_path)
     document["profile"] = name
-    settings = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
+    given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
+    settings = {_main_key(key, value): value for key, value in given.items()}
     known = list(config_keys(EvolutionConfig))
     for key, value in settings.items():
         if key not in known:
@@ -76,6 +78,18 @@ def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from config_keys(kind, f"{key}.")
+
+
+def _main_key(key: str, value: Any) -> str:
+    """The key that is meant: a section's main key where a text stands for the whole section."""
+    section: Any = EvolutionConfig
+    for name in key.split("."):
+        field = section.model_fields.get(name)
+        section = None if field is None else field.annotation
+        if not (isinstance(section, type) and issubclass(section, Config)):
+            return key
+    alone = section.main_key and not isinstance(_value_of(value), Mapping)
+    return f"{key}.{section.main_key}" if alone else key
 
 
 def _read_profile(name_or_path: str) -> tuple[str, dict[str, Any]]:

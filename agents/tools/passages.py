@@ -6,6 +6,8 @@ import re
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\s])|\n+")
 _WORD = re.compile(r"\w+")
+# A budget of words alone would let a text without spaces through whole, whatever its length.
+_CHARS_OF_A_WORD = 30
 _STEM_LETTERS = 6
 """Words that begin alike count as the same: `country` and `countries`, `populated`, …."""
 
@@ -50,4 +52,7 @@ def select_passages(text: str, goal: str, max_words: int) -> str:
         chosen.append(i)
         left -= num_words
     words = " ".join(sentences[i] for i in sorted(chosen)).split()
-    return " ".join(words) if len(words) <= max_words else f"{' '.join(words[:max_words])}…"
+    shown = " ".join(words[:max_words])
+    most_chars = _CHARS_OF_A_WORD * max_words
+    whole = len(words) <= max_words and len(shown) <= most_chars
+    return shown if whole else f"{shown[:most_chars]}…"

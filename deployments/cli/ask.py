@@ -108,10 +108,9 @@ def search_for(
     from agents.engines.factory import make_engine
     from agents.progress import progress
     from agents.runner import RolloutJob, run_jobs
-    from agents.toolset import make_tools
+    from agents.toolset import open_tools
     from agents.web.budget import Budget
     from agents.web.search.factory import check_search, make_search
-    from agents.web.site import WebSite
 
     config = chosen.config
     check_search(config.web.model_copy(update={"cache": "off", "cache_from": ""}))
@@ -127,12 +126,9 @@ def search_for(
         source="ask",
     )
     with ExitStack() as stack:
-        site_url = None
-        if config.agents.visit.mode == "http":
-            site_url = stack.enter_context(WebSite(web)).url
         # A question of one's own is asked afresh: nothing is recorded or replayed.
         search = make_search(config.web, web, Budget(config.web.budget))
-        tools = make_tools(web, config.agents, site_url, search=search)
+        tools = stack.enter_context(open_tools(web, config.agents, search=search))
         with progress("loading the policy", 1, "model"):
             tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
             one = config.engine.model_copy(update={"batch_size": 1, "num_replicas": 1})
@@ -225,5 +221,6 @@ def _show_end(
     listed = "\n".join(f"{source['title']}  {source['url']}" for source in sources)
     if sources:
         _say(console, "sources", listed)
+    read = "read with Chromium, " if chosen.config.agents.visit.mode == "browser" else ""
     calls = "1 call" if trajectory.num_tool_calls == 1 else f"{trajectory.num_tool_calls} calls"
-    _say(console, "policy", f"{chosen.label}, {calls}, {duration(wall_s)}", text_style="dim")
+    _say(console, "policy", f"{chosen.label}, {calls}, {read}{duration(wall_s)}", text_style="dim")

@@ -11,15 +11,15 @@ from agents.chat_format import Tokenizer
 from agents.engines.factory import make_engine
 from agents.engines.replicas import ReplicatedEngine
 from agents.engines.transformers import TransformersEngine
+from agents.failures import FailureBudget
 from agents.runner import RolloutJob, run_rollouts
 from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
-from agents.toolset import make_tools
+from agents.toolset import open_tools as tools_of_web
 from agents.trajectory import Trajectory
 from agents.web.cache import WebCache
 from agents.web.local import open_web
 from agents.web.search.factory import make_search
-from agents.web.site import WebSite
 from tasks.config import StageConfig
 from tasks.jobs.page_log import PageLog
 from tasks.shards import ShardLog
@@ -48,6 +48,7 @@ class Sampler:
         self.tools = tools
         self.recorder = recorder
         self._config = config
+        self._budget = FailureBudget(config.agents)
 
     def run(
         self,
@@ -55,14 +56,25 @@ class Sampler:
         description: str,
         on_finished: Callable[[Trajectory], None] | None = None,
     ) -> list[Trajectory]:
-        """Makes one trajectory for each job, in the order of the jobs."""
+        """Makes one trajectory for each job, in the order of the jobs.
+
+        Raises:
+            StageError: More of the stage's rollouts failed than is borne.
+        """
+        self._budget.plan(len(jobs))
+
+        def finish(trajectory: Trajectory) -> None:
+            if on_finished is not None:
+                on_finished(trajectory)
+            self._budget.note(trajectory)
+
         return run_rollouts(
             jobs,
             self.engine,
             self.tokenizer,
             self.tools,
             self._config.agents,
-            on_finished,
+            finish,
             max_concurrency=self._config.engine.batch_size,
             description=description,
         )
@@ -71,6 +83,9 @@ class Sampler:
         self, jobs: Sequence[RolloutJob], description: str, log: ShardLog, pages: PageLog
     ) -> list[Trajectory]:
         """Like `run`, but what is finished is logged, and what was logged is not done again.
+
+        Rollouts that failed for reasons outside the policy are not logged: a later start makes
+        them anew.
 
         Args:
             jobs: All jobs, including those that an earlier start finished.
@@ -84,7 +99,12 @@ class Sampler:
         finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
         left = [job for job in jobs if job.trajectory_id not in finished]
         with log.open(pages.flush) as keep:
-            made = self.run(left, description, keep)
+
+            def keep_unless_failed(trajectory: Trajectory) -> None:
+                if not trajectory.stop_reason.is_infrastructure:
+                    keep(trajectory)
+
+            made = self.run(left, description, keep_unless_failed)
         finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
 
@@ -113,11 +133,8 @@ def open_tools(
     """
     web, cache = open_web(config.web), cache or WebCache()
     search = make_search(config.web, web, cache.budget)
-    if config.agents.visit.mode == "direct":
-        yield make_tools(web, config.agents, None, recorder, search, cache)
-        return
-    with WebSite(web) as site:
-        yield make_tools(web, config.agents, site.url, recorder, search, cache)
+    with tools_of_web(web, config.agents, recorder, search, cache) as tools:
+        yield tools
 
 
 def load_tokenizer(policy: Path) -> Tokenizer:

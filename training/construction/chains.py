@@ -15,6 +15,7 @@ from agents.chat_format import Tokenizer
 from agents.config import AgentConfig
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import StageError
+from agents.failures import FailureBudget
 from agents.randomness import derive_seed
 from agents.rollout import RolloutJob
 from agents.runner import run_rollouts
@@ -73,7 +74,7 @@ def build_cold_start(
 
     Raises:
         ValueError: A question is held out from training.
-        StageError: Not one chain could be followed.
+        StageError: Not one chain could be followed, or too many tools failed.
     """
     held_out = [q.question_id for q in questions if q.split != "train"]
     if held_out:
@@ -82,6 +83,7 @@ def build_cold_start(
     before = dict(finished or {})
     kept: list[Trajectory] = []
     num_tried = 0
+    budget = FailureBudget(agent_config)
     while missing := config.num_questions - len(kept):
         batch = list(islice(waiting, missing))
         if not batch:
@@ -92,7 +94,8 @@ def build_cold_start(
             for question in batch
         ]
         left = [job for job in jobs if job.trajectory_id not in before]
-        made = before | _follow(left, tools, tokenizer, agent_config, config, on_finished)
+        budget.plan(len(left))
+        made = before | _follow(left, tools, tokenizer, agent_config, config, budget, on_finished)
         kept += [made[job.trajectory_id] for job in jobs if job.trajectory_id in made]
     if not kept:
         raise StageError(
@@ -108,6 +111,7 @@ def _follow(
     tokenizer: Tokenizer,
     agent_config: AgentConfig,
     config: ColdStartConfig,
+    budget: FailureBudget,
     on_finished: Callable[[Trajectory], None] | None,
 ) -> dict[str, Trajectory]:
     """Follows the chains of questions; the trajectories that did, by id."""
@@ -127,6 +131,7 @@ def _follow(
             kept[trajectory.trajectory_id] = trajectory
             if on_finished is not None:
                 on_finished(trajectory)
+        budget.note(trajectory)
 
     engine = ScriptedEngine(scripts, tokenizer, agent_config.max_context_tokens)
     run_rollouts(jobs, engine, tokenizer, tools, agent_config, finish, description="Cold start")

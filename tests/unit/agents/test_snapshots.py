@@ -10,7 +10,7 @@ import pytest
 from agents.config import AgentConfig
 from agents.snapshots import PageRecorder
 from agents.tools.search import SearchTool
-from agents.tools.visit import VisitTool
+from agents.toolset import make_tools
 from agents.trajectory import PageView
 
 CONFIG = AgentConfig()
@@ -83,7 +83,7 @@ async def test_of_a_page_that_cannot_be_read_the_snippet_stays(web, small) -> No
 
 async def test_visit_notes_what_it_read_for_which_goal(web) -> None:
     recorder = PageRecorder()
-    tool = VisitTool(web, CONFIG, recorder=recorder)
+    tool = make_tools(web, CONFIG, recorder=recorder)["visit"]
     found = await tool({"url": ["Lyon (city)", "Atlantis"], "goal": "country"})
     assert [(each.url, each.query) for each in found.pages] == [(LYON, "country")]
     (page,) = recorder.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.config import AgentConfig, VisitConfig
-from agents.tools.base import ToolFailure
-from agents.tools.page_fetcher import PageFetcher, text_of_html
+from agents.fetching.html_text import text_of_html
+from agents.fetching.outcomes import FetchedPage, PageRefused, TransientFailure
+from agents.fetching.reader import PageReader
+from agents.snapshots import PageRecorder
+from agents.tools.base import SeenPage, ToolFailure
+from agents.tools.opened_search import OpenedSearch
+from agents.tools.opening import PageOpener
 from agents.tools.passages import select_passages
 from agents.tools.search import SearchTool
-from agents.tools.visit import VisitTool
 from agents.toolset import make_tools
 from agents.web.cache import WebCache
 
@@ -80,7 +85,7 @@ async def test_bad_search_arguments_are_an_error_for_the_policy(web, arguments):
 
 
 async def test_visit_reads_for_a_goal_by_address_or_title(web):
-    tool = VisitTool(web, CONFIG)
+    tool = make_tools(web, CONFIG)["visit"]
     for address in ("http://wiki.local/Lyon_(city)", " Lyon (city) "):
         read = await tool({"url": address, "goal": "population"})
         assert read.text == "Lyon is a city in France. The population of Lyon is 522,250."
@@ -88,14 +93,16 @@ async def test_visit_reads_for_a_goal_by_address_or_title(web):
 
 
 async def test_visit_of_several_pages_names_each(web):
-    read = await VisitTool(web, CONFIG)({"url": ["Lyon (city)", "Atlantis"], "goal": "country"})
+    read = await make_tools(web, CONFIG)["visit"](
+        {"url": ["Lyon (city)", "Atlantis"], "goal": "country"}
+    )
     assert read.text.startswith("Lyon (city)\nLyon is a city in France.")
     assert "Atlantis: There is no such page." in read.text
     assert not read.error
 
 
 async def test_missing_page_is_an_error_for_the_policy(web):
-    read = await VisitTool(web, CONFIG)({"url": "Atlantis", "goal": "country"})
+    read = await make_tools(web, CONFIG)["visit"]({"url": "Atlantis", "goal": "country"})
     assert (read.error, read.urls) == ("There is no such page.", ())
 
 
@@ -112,7 +119,7 @@ async def test_missing_page_is_an_error_for_the_policy(web):
     ],
 )
 async def test_bad_visit_arguments_are_an_error_for_the_policy(web, arguments):
-    read = await VisitTool(web, CONFIG)(arguments)
+    read = await make_tools(web, CONFIG)["visit"](arguments)
     assert read.text == f"Error: {read.error}."
 
 
@@ -174,11 +181,17 @@ def site():
     server.server_close()
 
 
-HTTP = AgentConfig(visit=VisitConfig(mode="http"), tool_timeout_s=5)
+HTTP = AgentConfig(visit=VisitConfig(mode="http", retry_wait_s=0, timeout_s=5), tool_timeout_s=5)
 
 
-async def test_visit_over_http_reads_the_sites_html(web, site):
-    read = await make_tools(web, HTTP, site)["visit"]({"url": "Lyon (city)", "goal": "population"})
+@pytest.fixture
+def http_visit(web, site):
+    with PageReader(HTTP.visit, site) as reader:
+        yield make_tools(web, HTTP, site, reader.fetch)["visit"]
+
+
+async def test_visit_over_http_reads_the_sites_html(http_visit):
+    read = await http_visit({"url": "Lyon (city)", "goal": "population"})
     assert read.text == "Over HTTP. Population 522,250."
     assert read.urls == ("http://wiki.local/Lyon_(city)",)
 
@@ -189,10 +202,15 @@ async def test_a_recorded_visit_and_search_are_replayed_without_a_request(web, s
         ("visit", {"url": "Lyon (city)", "goal": "population"}),
     )
     recording = WebCache("record")
-    tools = make_tools(web, HTTP, site, cache=recording)
-    recorded = [await tools[name](arguments) for name, arguments in calls]
+    with PageReader(HTTP.visit, site) as reader:
+        tools = make_tools(web, HTTP, site, reader.fetch, cache=recording)
+        recorded = [await tools[name](arguments) for name, arguments in calls]
+
+    async def leaves(url: str) -> FetchedPage:
+        pytest.fail(f"a request left for {url}")
+
     offline = make_tools(
-        web, HTTP, "http://127.0.0.1:1", cache=WebCache("offline", recording.drain())
+        web, HTTP, "http://127.0.0.1:1", leaves, cache=WebCache("offline", recording.drain())
     )
     assert [await offline[name](arguments) for name, arguments in calls] == recorded
     assert web.queries == ["Lyon"]
@@ -202,18 +220,119 @@ async def test_a_recorded_visit_and_search_are_replayed_without_a_request(web, s
         await offline["search"]({"query": ["Lyon", "France"]})
 
 
-async def test_a_site_that_fails_is_not_the_policys_fault(web, site):
+async def test_a_site_that_fails_is_not_the_policys_fault(web, http_visit):
     with pytest.raises(ToolFailure, match="answered 500, expected 200"):
-        await make_tools(web, HTTP, site)["visit"]({"url": "France (country)", "goal": "x"})
-    with pytest.raises(ToolFailure, match="could not fetch"):
-        await VisitTool(web, HTTP, "http://127.0.0.1:1")({"url": "Lyon (city)", "goal": "x"})
+        await http_visit({"url": "France (country)", "goal": "x"})
+    nowhere = "http://127.0.0.1:1"
+    with PageReader(HTTP.visit, nowhere) as reader:
+        visit = make_tools(web, HTTP, nowhere, reader.fetch)["visit"]
+        with pytest.raises(ToolFailure, match="could not read"):
+            await visit({"url": "Lyon (city)", "goal": "x"})
 
 
-def test_long_pages_are_read_up_to_the_limit(site):
-    title, text = PageFetcher(site, 5, 37).fetch("http://wiki.local/Lyon_(city)")
-    assert (title, text) == ("Lyon (city)", "Over HTT")
+async def test_long_pages_are_read_up_to_the_limit(site):
+    limited = HTTP.visit.model_copy(update={"max_page_bytes": 37})
+    with PageReader(limited, site) as reader:
+        page = await reader.fetch(f"{site}/wiki/Lyon_(city)")
+    assert (page.title, page.text) == ("Lyon (city)", "Over HTT")
 
 
 def test_http_needs_a_site(web):
     with pytest.raises(ValueError, match="no site"):
         make_tools(web, HTTP)
+
+
+async def test_other_addresses_are_visited_only_where_the_open_web_is(web):
+    asked = []
+
+    async def fetch(url):
+        asked.append(url)
+        if "no" in url:
+            raise PageRefused("we do not go there")
+        if "down" in url:
+            raise TransientFailure("it is down")
+        return FetchedPage("http://a.example/end", "End", "The end is here. All is well.")
+
+    closed = make_tools(web, HTTP, "http://site", fetch)["visit"]
+    read = await closed({"url": "http://a.example/x", "goal": "end"})
+    assert (read.error, asked) == ("There is no such page.", [])
+    config = AgentConfig(visit=VisitConfig(mode="http", live=True))
+    recorder = PageRecorder()
+    visit = make_tools(web, config, "http://site", fetch, recorder)["visit"]
+    read = await visit({"url": "http://a.example/x", "goal": "end"})
+    assert (read.text, read.urls) == ("The end is here. All is well.", ("http://a.example/end",))
+    [snapshot] = recorder.drain()
+    assert (snapshot.url, snapshot.title) == ("http://a.example/end", "End")
+    assert read.pages == (SeenPage(snapshot.url, snapshot.page, "end"),)
+    read = await visit({"url": ["http://no.example/", "Nowhere"], "goal": "end"})
+    assert read.error == "This page cannot be read: we do not go there."
+    assert read.text == f"http://no.example/: {read.error}\nNowhere: There is no such page."
+    with pytest.raises(ToolFailure, match=r"could not read http://down.example/: it is down"):
+        await visit({"url": ["http://a.example/x", "http://down.example/"], "goal": "end"})
+
+
+NO_FETCH = PageReader(VisitConfig(mode="http")).fetch
+
+
+def test_a_text_without_spaces_is_cut_as_well():
+    assert select_passages("x" * 400_000, "x", 10) == "x" * 300 + "…"
+
+
+OPENING = AgentConfig(visit=VisitConfig(mode="http", open_results=True))
+
+
+async def test_results_are_shown_as_ever_and_recorded_as_they_were_read(web, small):
+    async def fetch(url):
+        if url.endswith("Lyon_(city)"):
+            return FetchedPage(url, "Lyon", "Lyon, as the site shows it.")
+        raise TransientFailure("the site is down")
+
+    recorder = PageRecorder()
+    search = make_tools(web, OPENING, "http://site", fetch, recorder)["search"]
+    found = await search({"query": ["Lyon country"]})
+    assert (found.text, found.urls) == (LYON, ("http://wiki.local/Lyon_(city)",))
+    [seen] = found.pages
+    read = next(page for page in recorder.drain() if page.page == seen.page)
+    assert (read.url, read.title) == ("http://wiki.local/Lyon_(city)", "Lyon")
+    assert read.text == "Lyon, as the site shows it."
+    with pytest.raises(ToolFailure, match="the site is down"):
+        await search({"query": ["France"]})
+    assert (await search({"query": []})).error
+
+
+@pytest.mark.parametrize(
+    ("visit", "opens"),
+    [
+        ({"mode": "browser"}, True),
+        ({"mode": "http"}, False),
+        ({"mode": "browser", "open_results": False}, False),
+        ({"mode": "http", "open_results": True}, True),
+    ],
+)
+def test_a_browser_opens_results_unless_told_otherwise(web, visit, opens):
+    config = AgentConfig(visit=VisitConfig.model_validate(visit))
+    search = make_tools(web, config, "http://site", NO_FETCH)["search"]
+    assert isinstance(search, OpenedSearch) is opens
+
+
+async def test_what_is_fetched_is_remembered_by_its_address_and_a_definite_no_as_well(web):
+    known, asked = {}, []
+
+    async def remember(kind, request, make):
+        key = kind, *sorted(request.items())
+        if key not in known:
+            known[key] = json.loads(json.dumps(await make()))
+        return known[key]
+
+    async def fetch(url):
+        asked.append(url)
+        if "missing" in url:
+            raise PageRefused("we do not go there")
+        return FetchedPage(url, "Title", "Text.")
+
+    config = VisitConfig(mode="http", live=True)
+    for site in ("http://127.0.0.1:1", "http://127.0.0.1:2"):
+        opener = PageOpener(web, config, site, fetch, remember)
+        assert (await opener.open("Lyon (city)")).title == "Title"
+        assert (await opener.open("http://a.example/missing")).problem
+    assert asked == ["http://127.0.0.1:1/wiki/Lyon_(city)", "http://a.example/missing"]

@@ -112,3 +112,14 @@ def test_configuration_loads_neither_torch_nor_prefect():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_visit_section_may_be_its_mode_alone():
+    shorthand = load_profile("smoke", ["agents.visit=browser"]).agents.visit
+    # The other keys of the section are the profile's all the same.
+    assert shorthand == load_profile("smoke", ["agents.visit.mode=browser"]).agents.visit
+    assert (shorthand.mode, shorthand.max_words) == ("browser", 30)
+    both = load_profile("smoke", ["agents.visit=browser", "agents.visit.max_words=7"])
+    assert (both.agents.visit.mode, both.agents.visit.max_words) == ("browser", 7)
+    with pytest.raises(ConfigError, match=r"'agents\.visit\.mode': got 'telepathy'"):
+        load_profile("smoke", ["agents.visit=telepathy"])

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from agents.errors import UsageError
-from agents.tools.page_fetcher import text_of_html
+from agents.fetching.html_text import text_of_html
 from agents.web.config import WebConfig
 from agents.web.html import path_of
 from agents.web.local import open_web
