@@ -82,15 +82,15 @@ def make_load(num_questions: int, num_rollouts: int, seed: int) -> Load:
             policy="benchmark",
             source="benchmark",
         )
-        queries = tuple(f"{question} {rollout} {call} {words(3, 6)}" for call in range(NUM_CALLS))
+        queries = tuple(f"{question} {rollout} {call} {words(2, 4)}" for call in range(NUM_CALLS))
         turns = []
         for query in queries:
             call = json.dumps({"name": "search", "arguments": {"query": query}})
-            turns.append(f"<think>{words(4, 20)}</think>\n<tool_call>\n{call}\n</tool_call>")
-            observations[query] = words(40, 60)
+            turns.append(f"<think>{words(3, 12)}</think>\n<tool_call>\n{call}\n</tool_call>")
+            observations[query] = words(24, 36)
             slow = stream.random() < SLOW_SHARE
             latencies[query] = SLOW_S if slow else stream.lognormvariate(math.log(MEDIAN_S), SIGMA)
-        turns.append(f"<think>{words(4, 20)}</think>\n<answer>{words(1, 3)}</answer>")
+        turns.append(f"<think>{words(3, 12)}</think>\n<answer>{words(1, 3)}</answer>")
         scripts.append(Script(job, queries, tuple(turns)))
     # Questions of one text share their prompt, as a group's rollouts do.
     texts = {script.job.question.question_id: script.job.question for script in scripts}

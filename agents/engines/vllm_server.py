@@ -26,7 +26,8 @@ ENVIRONMENT = ".venv-vllm"
 PROBE_S = 0.25
 STOP_S = 15.0
 CPU_STEP_TOKENS = 4096
-_CAUSE = re.compile(r"(?:\w+Error|\w+Exception|guardian|killed)\b.*", re.IGNORECASE)
+_CAUSE = re.compile(r"\b\w+(?:Error|Exception): (?!.*\babove\b).+")
+"""A line that names an error, and not one that only points to an earlier one."""
 
 
 def find_python(configured: str) -> str:
@@ -161,6 +162,8 @@ class VllmServer:
             # vLLM 0.32 on a CPU dies of seeds where a prompt is cut: "CPU Generator does not use
             # offset". So prompts are computed whole.
             "--no-enable-chunked-prefill",
+            # What a turn can reuse ends at a whole block; of the usual 128 tokens, turns fill few.
+            "--block-size=32",
             f"--max-num-batched-tokens={max(CPU_STEP_TOKENS, self._max_context_tokens)}",
         ]
 
