@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 
 import pytest
 
@@ -53,7 +54,7 @@ class Gate:
     """A tool whose calls return when they are let go."""
 
     name = "search"
-    schema: dict = {"name": "search", "parameters": {"type": "object"}}
+    schema = MappingProxyType({"name": "search", "parameters": {"type": "object"}})
 
     def __init__(self) -> None:
         self.calls = 0

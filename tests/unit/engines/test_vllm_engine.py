@@ -150,7 +150,7 @@ async def test_a_server_that_is_gone_or_does_not_fit(server, model_dirs, engine)
     def config(**vllm):
         return EngineConfig(kind="vllm", vllm=vllm)
 
-    with pytest.raises(EngineError, match="takes 512; lower agents.max_context_tokens"):
+    with pytest.raises(EngineError, match=r"takes 512; lower agents\.max_context"):
         make_engine(model_dirs["llama"], config(url=server.url), 1000)
     server.answers["/v1/models"] = (200, "no JSON")
     with pytest.raises(EngineError, match="no vLLM server answers"):

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from process_groups import gone, group
 
 from agents.engines.base import SamplingParams
 from agents.engines.config import EngineConfig
@@ -43,29 +43,6 @@ def model(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     return folder
-
-
-def group(leader: int) -> list[int]:
-    """Living processes of a group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(of) == leader and state != "Z":
-                found.append(int(entry.name))
-    return found
-
-
-def gone(leader: int) -> bool:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        if not group(leader):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_server_starts_answers_and_leaves_nothing_behind(config, model):
