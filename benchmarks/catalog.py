@@ -9,6 +9,7 @@ all libraries imported; the ratio is to reading every manifest of the store one 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import tempfile
 import time
@@ -20,10 +21,9 @@ from agents.snapshots import PageRecorder
 from agents.trajectory import PageView, Question, StopReason, Trajectory, Turn, trajectory_id_of
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
-from tasks.catalog_index import open_index
-from tasks.lineage_refs import resolve_node
-from tasks.lineage_steps import lineage_down, lineage_up
-from tasks.lineage_store import LineageStore
+from tasks.lineage.refs import resolve_node
+from tasks.lineage.steps import lineage_down, lineage_up
+from tasks.lineage.store import LineageStore
 from tasks.manifest import ROWS_ITERATION, ArtifactRef, Manifest, StoredFile
 from tasks.rows import page_row, question_row, trajectory_row
 from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord
@@ -45,17 +45,18 @@ def main() -> None:
         store = ArtifactStore.open(folder / "store")
         make_run(store, folder, options.rollouts, options.questions)
         fill(store, options.manifests)
-        measure(store, folder / "cache" / "x.index", options.manifests)
+        os.environ["EVOLVESEARCH_CACHE"] = str(folder / "cache")
+        measure(store, options.manifests)
 
 
-def measure(store: ArtifactStore, index: Path, num_manifests: int) -> None:
+def measure(store: ArtifactStore, num_manifests: int) -> None:
     print(f"{num_manifests:,} manifests")
     print(f"{'':<36}{'seconds':>9}{'goal':>7}{'of reading all':>16}")
     plain = timed(lambda: ArtifactStore.open(store.uri).manifests())[0]
     line("reading every manifest", plain, None, plain)
 
     def opened() -> Catalog:
-        return Catalog(store, open_index(store.objects, file=index))
+        return Catalog(store)
 
     first, catalog = timed(opened)
     line("opening, the first time", first, 2.0, plain)

@@ -22,7 +22,7 @@ from flows.stages import benchmark, cold_start, construct, filter_, sft
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.construct import check_inputs
-from tasks.heavy import start_heavy, stop_heavy
+from tasks.heavy.run import start_heavy, stop_heavy
 from tasks.runs import RunLog, utc_now
 
 

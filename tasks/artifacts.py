@@ -8,10 +8,10 @@ Layout under the store's URI:
 - `partial/<stage key>/…`: finished rows of a stage that still runs (`tasks.shards`);
 - `runs/<run>/…`: records of runs and stages (`tasks.runs`).
 
-The other modules: `objects` (named objects, local or remote), `local_files` (the same as files of
-this machine), `schemas` (declared columns), `tables` (rows and Parquet), `rows` (questions and
+The other modules: `storage` (named objects, local or remote, and the same as files of this
+machine), `schemas` (declared columns), `tables` (rows and Parquet), `rows` (questions and
 trajectories as rows), `digests`, `manifest`, `policies` (model folders), `stage_cache` (keys),
-`catalog` (SQL over all of it). docs/storage.md says what is promised.
+`catalog` (SQL over all of it), `lineage`, `care`. docs/storage.md says what is promised.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ import pyarrow as pa
 from agents.errors import StoreError
 from agents.trajectory import PolicyRef, Question, Trajectory
 from tasks.digests import file_digest, files_digest, table_digest
-from tasks.local_files import LocalFiles
 from tasks.manifest import ArtifactRef, Manifest, StoredFile
-from tasks.objects import ObjectStore
 from tasks.policies import policy_files, policy_path, resolve_policy
 from tasks.rows import question_of, trajectory_of
 from tasks.runs import RunLog, utc_now
 from tasks.schemas import POLICIES
 from tasks.stage_cache import code_version
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
+from tasks.storage.local_files import LocalFiles
+from tasks.storage.objects import ObjectStore
 from tasks.tables import conform, from_parquet, kind_of, to_parquet
 
 _ROWS = "rows.parquet"

@@ -11,6 +11,7 @@ declares the views, `table_files` opens the Parquet files that a query needs, an
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 import duckdb
@@ -20,8 +21,8 @@ import pyarrow.compute as pc
 from agents.errors import StoreError, UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import DOCUMENTS
-from tasks.catalog_index import CatalogIndex, open_index
-from tasks.table_files import table_dataset
+from tasks.catalog_index import open_index
+from tasks.storage.table_files import table_dataset
 from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, VIEWS, View
 
 _OF_THE_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
@@ -42,7 +43,6 @@ class Catalog:
 
     Args:
         store: The store.
-        index: What its documents say; None: listed and read now.
 
     Attributes:
         index: What its documents say.
@@ -51,24 +51,15 @@ class Catalog:
         StoreError: The store cannot be read.
     """
 
-    def __init__(self, store: ArtifactStore, index: CatalogIndex | None = None) -> None:
+    def __init__(self, store: ArtifactStore) -> None:
         self._store = store
-        self.index = index or open_index(store.objects)
-        # Without this, a name in a query could mean a variable of this program. Filters made
-        # from joins are of kinds that no Arrow dataset understands.
-        self._db = duckdb.connect(config={"python_enable_replacements": "false"})
-        self._db.execute("SET disabled_optimizers = 'join_filter_pushdown'")
-        self._db.execute("CREATE SCHEMA internal")
-        self._documents = {kind.name: self._shown(kind.name) for kind in DOCUMENTS}
-        for name, table in self._documents.items():
-            self._fill(f"CREATE TABLE internal.{name} AS", table.schema.empty_table())
+        # The store is listed beside the setting up of the database: neither waits for the other.
+        with ThreadPoolExecutor(1, thread_name_prefix="catalog") as pool:
+            opening = pool.submit(open_index, store.objects)
+            self._db = _database()
+            self.index = opening.result()
+        self._documents = {kind.name: getattr(self.index, kind.name) for kind in DOCUMENTS}
         self._waiting = {view.name: view for view in TABLE_VIEWS}
-        for view in TABLE_VIEWS:
-            self._db.register(view.name, _plain(view.schema).empty_table())
-        for view in (*NESTED_VIEWS, *RECORD_VIEWS):
-            self._db.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
-        self._db.execute("SET enable_external_access = false")
-        self._db.execute("SET lock_configuration = true")
 
     def __enter__(self) -> Catalog:
         return self
@@ -104,15 +95,6 @@ class Catalog:
         except duckdb.Error as error:
             raise UsageError(f"query: {_line(error)}") from error
 
-    def _shown(self, name: str) -> pa.Table:
-        table: pa.Table = getattr(self.index, name)
-        return table.select([c for c in table.column_names if c not in _NOT_IN_SQL])
-
-    def _fill(self, statement: str, table: pa.Table) -> None:
-        self._db.register("incoming", table)
-        self._db.execute(f"{statement} SELECT * FROM incoming")  # noqa: S608
-        self._db.unregister("incoming")
-
     def _open_tables(self, sql: str) -> None:
         """Puts rows and files behind every view whose name is a word of the query."""
         words = set(re.findall(r"\w+", sql.lower()))
@@ -121,7 +103,7 @@ class Catalog:
         needed = [view.sql for view in VIEWS if view.name in words]
         for name in list(self._documents):
             if any(f"internal.{name}" in text for text in needed):
-                self._fill(f"INSERT INTO internal.{name}", self._documents.pop(name))
+                _fill(self._db, f"INSERT INTO internal.{name}", self._documents.pop(name))
         if words & {view.name for view in NESTED_VIEWS}:
             words.add("trajectories")
         for name in words & set(self._waiting):
@@ -134,6 +116,31 @@ class Catalog:
         dataset = table_dataset(self._store, view.name, _plain(view.schema), manifests)
         self._db.unregister(view.name)
         self._db.register(view.name, dataset)
+
+
+def _database() -> duckdb.DuckDBPyConnection:
+    """A database with all views, none of them with rows yet."""
+    # Without this, a name in a query could mean a variable of this program. Filters made from
+    # joins are of kinds that no Arrow dataset understands.
+    database = duckdb.connect(config={"python_enable_replacements": "false"})
+    database.execute("SET disabled_optimizers = 'join_filter_pushdown'")
+    database.execute("CREATE SCHEMA internal")
+    for kind in DOCUMENTS:
+        _fill(database, f"CREATE TABLE internal.{kind.name} AS", kind.schema.empty_table())
+    for view in TABLE_VIEWS:
+        database.register(view.name, _plain(view.schema).empty_table())
+    for view in (*NESTED_VIEWS, *RECORD_VIEWS):
+        database.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
+def _fill(database: duckdb.DuckDBPyConnection, statement: str, table: pa.Table) -> None:
+    shown = [name for name in table.column_names if name not in _NOT_IN_SQL]
+    database.register("incoming", table.select(shown))
+    database.execute(f"{statement} SELECT * FROM incoming")  # noqa: S608 (names of this module)
+    database.unregister("incoming")
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

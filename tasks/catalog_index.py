@@ -2,7 +2,8 @@
 
 The store is listed each time; only documents that are new, or of another version than the index
 holds, are read. The index is a file of the user's cache, replaced as a whole, and never the record:
-one that is missing, damaged or of another store is made anew.
+one that is missing, damaged or of another store is made anew. It holds, after its own digest, that
+of the listing it was made from and one Arrow table for each kind of document.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,14 @@ import pyarrow as pa
 from agents.assets.files import cache_dir
 from agents.progress import progress
 from tasks.catalog_documents import DOCUMENTS, DocumentKind
-from tasks.objects import ObjectMeta, ObjectStore
+from tasks.storage.objects import ObjectMeta, ObjectStore
 
-FORMAT = b"evolvesearch catalog 1\n"
-"""First line of an index; goes up with every change of what it holds."""
+FORMAT = b"evolvesearch catalog 1\n".ljust(64)
+"""Beginning of an index, which goes up with every change of what it holds; as long as Arrow's
+tables behind it need to lie where their numbers are read fastest."""
 
+_DIGEST = 32
+"""Bytes of a digest in the index."""
 _WORTH_AN_INDEX = 256
 """Fewer documents are read again in no time."""
 _FORGOTTEN_AFTER_S = 90 * 24 * 3600.0
@@ -72,21 +77,25 @@ def open_index(
         StoreError: A document is damaged, or the store cannot be read.
     """
     file = file or index_file(objects)
-    listed = [*objects.list_meta("manifests"), *objects.list_meta("runs")]
-    known = _load(file) if len(listed) >= worth_keeping else None
+    with ThreadPoolExecutor(2, thread_name_prefix="listing") as pool:
+        listings = pool.map(objects.list_meta, ("manifests", "runs"))
+        known = _load(file)
+        manifests, records = listings
+    listed = [*manifests, *records]
+    listing = _digest_of(listed)
+    if known and known[0] == listing:
+        return CatalogIndex(*known[1], num_read=0)
     tables: list[pa.Table] = []
-    num_read, changed = 0, known is None
+    num_read = 0
     for position, kind in enumerate(DOCUMENTS):
-        before = known[position] if known else kind.schema.empty_table()
+        before = known[1][position] if known else kind.schema.empty_table()
         documents = [meta for meta in listed if kind.matches(meta.path)]
         table, read = _refreshed(objects, kind, documents, before)
-        changed = changed or table is not before
         num_read += read
         tables.append(table)
-    if changed and len(listed) >= worth_keeping:
-        _save(file, tables)
-    manifests, runs, stages = tables
-    return CatalogIndex(manifests, runs, stages, num_read)
+    if len(listed) >= worth_keeping:
+        _save(file, listing, tables)
+    return CatalogIndex(tables[0], tables[1], tables[2], num_read)
 
 
 def _refreshed(
@@ -130,15 +139,26 @@ def _read(
     return rows
 
 
-def _load(file: Path) -> list[pa.Table] | None:
-    """The tables of an index; None where there is none that can be used."""
+def _digest_of(listed: Sequence[ObjectMeta]) -> bytes:
+    """Digest of a listing: the same as long as no document has come, gone or changed."""
+    text = "\n".join([f"{meta.path}\0{meta.version}" for meta in listed])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+_Tables = tuple[pa.Table, pa.Table, pa.Table]
+
+
+def _load(file: Path) -> tuple[bytes, _Tables] | None:
+    """The listing and the tables of an index; None where there is none that can be used."""
     try:
         data = file.read_bytes()
-        head, digest, body = data[: len(FORMAT)], data[len(FORMAT) :][:32], data[len(FORMAT) + 32 :]
+        head, digest = data[: len(FORMAT)], data[len(FORMAT) :][:_DIGEST]
+        body = memoryview(data)[len(FORMAT) + _DIGEST :]
         if head != FORMAT or hashlib.sha256(body).digest() != digest:
             return None
-        reader = pa.BufferReader(body)
-        tables = [pa.ipc.open_stream(reader).read_all() for _ in DOCUMENTS]
+        reader = pa.BufferReader(pa.py_buffer(body[_DIGEST:]))
+        manifests, runs, stages = (pa.ipc.open_stream(reader).read_all() for _ in DOCUMENTS)
+        tables = (manifests, runs, stages)
     except (OSError, pa.ArrowException):
         return None
     fits = all(t.schema.equals(k.schema) for t, k in zip(tables, DOCUMENTS, strict=True))
@@ -146,16 +166,16 @@ def _load(file: Path) -> list[pa.Table] | None:
         return None
     with suppress(OSError):
         os.utime(file)
-    return tables
+    return bytes(body[:_DIGEST]), tables
 
 
-def _save(file: Path, tables: Sequence[pa.Table]) -> None:
+def _save(file: Path, listing: bytes, tables: Sequence[pa.Table]) -> None:
     """Replaces an index as a whole; where the cache cannot be written, there is none."""
     sink = pa.BufferOutputStream()
     for table in tables:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
-    body = sink.getvalue().to_pybytes()
+    body = listing + sink.getvalue().to_pybytes()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")

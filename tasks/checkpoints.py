@@ -19,7 +19,7 @@ from typing import Any
 
 from agents.errors import StoreError
 from tasks.digests import file_digest
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 from training.checkpoints import Checkpoint
 
 _FORMAT = 1

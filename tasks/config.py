@@ -16,7 +16,7 @@ from agents.web.config import WebConfig
 from evaluation.benchmarks import BenchmarkConfig
 from evaluation.gate import GateConfig
 from evaluation.questions.config import QuestionsConfig
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
 from training.config import FilterConfig, RewardConfig, RlConfig, SftConfig, TrainingConfig
 from training.construction.config import ColdStartConfig
 

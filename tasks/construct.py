@@ -12,7 +12,7 @@ from agents.errors import UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
 from tasks.manifest import ArtifactRef

@@ -12,7 +12,7 @@ from tasks.manifest import ArtifactRef
 from tasks.references import resolve
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.stage_task import stage_task
-from tasks.table_files import checked_table_file
+from tasks.storage.table_files import checked_table_file
 from training.filters import filter_trajectories
 from training.rewards import reward_table
 

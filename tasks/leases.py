@@ -28,9 +28,9 @@ from datetime import UTC, datetime
 
 from agents.errors import StageError, StoreError
 from agents.progress import progress
-from tasks.objects import ObjectStore
-from tasks.processes import ProcessRef, is_alive, process_of, this_machine
+from tasks.heavy.processes import ProcessRef, is_alive, process_of, this_machine
 from tasks.runs import utc_now
+from tasks.storage.objects import ObjectStore
 
 EXPIRY_S = 60.0
 """Seconds without renewal after which an owner on another machine counts as dead."""

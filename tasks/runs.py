@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.errors import StoreError, UsageError
 from tasks.manifest import ArtifactRef
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 

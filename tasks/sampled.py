@@ -8,7 +8,7 @@ from typing import Any
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
 from tasks.manifest import ArtifactRef

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
 from tasks.references import resolve

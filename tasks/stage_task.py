@@ -9,7 +9,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from tasks.heavy_outcome import HeavyKilledError
+from tasks.heavy.outcome import HeavyKilledError
 
 P = ParamSpec("P")
 R = TypeVar("R")

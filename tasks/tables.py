@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from agents.errors import StoreError
 from tasks.schemas import TABLES, TableKind
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 
 
 def kind_of(name: str) -> TableKind:

@@ -12,7 +12,7 @@ import torch
 def release_memory() -> None:
     """Returns freed memory to the system, and a device's cached blocks to its driver.
 
-    Heavy children keep what they free (`tasks.heavy_launcher`), which is fast while each step asks
+    Heavy children keep what they free (`tasks.heavy.launcher`), which is fast while each step asks
     for the same blocks again. Where sampling and training take turns their blocks differ, and
     without this the process would grow to the sum of both.
     """

@@ -16,7 +16,7 @@ from deployments.cli.rows import printable
 from deployments.cli.tables import command, plain_table
 
 if TYPE_CHECKING:
-    from tasks.gc import Garbage
+    from tasks.care.gc import Garbage
 
 _SHOWN = 20
 """Things that a person is shown of a long list; --json gives all."""
@@ -52,7 +52,7 @@ def verify(settings: Settings, quick: bool) -> int:
     """
     config = settings.config()
     with output(settings.json) as answer:
-        from tasks.verification import verify_store
+        from tasks.care.verification import verify_store
 
         store = settings.existing_store(config.store)
         found = verify_store(store, rows=not quick)
@@ -100,7 +100,7 @@ def gc(settings: Settings, drop: tuple[str, ...], grace: float, delete: bool) ->
     """
     config = settings.config()
     with output(settings.json) as answer:
-        from tasks.gc import collect, plan_collection
+        from tasks.care.gc import collect, plan_collection
 
         store = settings.existing_store(config.store)
         plan = plan_collection(store, drop, grace)
@@ -172,7 +172,7 @@ def archive(settings: Settings, run: str, file: Path, force: bool) -> None:
     config = settings.config()
     with output(settings.json) as answer:
         from deployments.cli.run_documents import find_run
-        from tasks.archive import archive_run
+        from tasks.care.archive import archive_run
         from tasks.runs import RunLog
 
         store = settings.existing_store(config.store)
@@ -209,7 +209,7 @@ def restore(settings: Settings, file: Path) -> None:
     config = settings.config()
     with output(settings.json) as answer:
         from tasks.artifacts import ArtifactStore
-        from tasks.restore import restore_run
+        from tasks.care.restore import restore_run
 
         if not file.is_file():
             raise UsageError(f"{file}: expected an archive, found no file")

@@ -29,10 +29,10 @@ def lineage(settings: Settings, ref: str, show_all: bool) -> None:
     config = settings.config()
     with output(settings.json) as answer:
         from tasks.catalog_index import open_index
-        from tasks.lineage import document
-        from tasks.lineage_refs import resolve_node
-        from tasks.lineage_steps import lineage_down, lineage_up
-        from tasks.lineage_store import LineageStore
+        from tasks.lineage.refs import resolve_node
+        from tasks.lineage.steps import lineage_down, lineage_up
+        from tasks.lineage.store import LineageStore
+        from tasks.lineage.tree import document
 
         store = settings.existing_store(config.store)
         known = LineageStore(store, open_index(store.objects))

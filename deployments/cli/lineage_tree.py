@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from deployments.cli.rows import printable
 from deployments.cli.tables import percent
-from tasks.lineage import Edge, Lineage, Node
+from tasks.lineage.tree import Edge, Lineage, Node
 
 _PLURALS = {
     "score": "scores",

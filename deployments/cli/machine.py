@@ -18,7 +18,7 @@ from deployments.cli.options import store_exists
 
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
-    from tasks.store_config import StoreConfig
+    from tasks.storage.config import StoreConfig
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 """The tested versions, in a checkout; an installed wheel has no such file."""

@@ -16,7 +16,7 @@ from agents.errors import UsageError
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
     from tasks.artifacts import ArtifactStore
-    from tasks.store_config import StoreConfig
+    from tasks.storage.config import StoreConfig
 
 DEFAULT_PROFILE = "laptop"
 

@@ -199,7 +199,7 @@ def _run(
         import flows.stages
         from flows.evolve import run_context
         from flows.prefect_runtime import prefect_session
-        from tasks.heavy import stop_heavy
+        from tasks.heavy.run import stop_heavy
 
         context = run_context(config, name, no_reuse, redo, iteration)
         arguments = {("examples" if key == "sft_examples" else key): inputs[key] for key in inputs}

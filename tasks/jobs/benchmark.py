@@ -11,7 +11,7 @@ from agents.runner import RolloutJob
 from agents.trajectory import Question, Trajectory
 from evaluation.benchmarks import summarise
 from evaluation.scoring import AnswerScore, score_answer
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics

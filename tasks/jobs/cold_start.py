@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.snapshots import PageRecorder
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import load_tokenizer, open_tools, sampling_metrics

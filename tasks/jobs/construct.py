@@ -11,7 +11,7 @@ from agents.trajectory import Question
 from agents.web.local import LocalWeb, open_web
 from evaluation.questions.build import build_questions
 from tasks.config import TINY_MODEL
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import load_tokenizer, open_tools
 from tasks.rows import question_row

@@ -18,7 +18,7 @@ from agents.randomness import derive_seed
 from agents.runner import RolloutJob, RolloutSetting
 from agents.trajectory import Trajectory
 from tasks.checkpoints import CheckpointLog, StoredCheckpoint
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics

@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import open_sampler, sampling_metrics

@@ -7,7 +7,7 @@ from typing import Any
 from agents.progress import progress
 from agents.randomness import derive_seed
 from tasks.checkpoints import CheckpointLog
-from tasks.heavy_child import Emit
+from tasks.heavy.child import Emit
 from tasks.jobs.payload import Job
 from tasks.shards import clear_partial
 from training.checkpoints import Checkpoint, Checkpoints

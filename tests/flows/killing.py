@@ -71,8 +71,13 @@ class StoreView:
         return found
 
     def shards(self, key: str) -> set[str]:
-        """Names of the shards of a stage at work."""
-        return {str(path) for path in (self.store / "partial" / key).rglob("*.parquet")}
+        """Names of the shards of finished trajectories of a stage at work."""
+        return {str(path) for path in self._shards(self.store / "partial" / key)}
+
+    @staticmethod
+    def _shards(folder: Path) -> list[Path]:
+        # Beside those of trajectories lie those of the pages that they saw.
+        return [path for path in folder.rglob("*.parquet") if path.parent.name != "pages"]
 
     def checkpoints(self, key: str) -> dict[str, int]:
         """Steps of a stage's checkpoints by name, those without a record included."""
@@ -82,7 +87,7 @@ class StoreView:
     def trajectories(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Rows of all shards that lie there, by stage key and trajectory."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
-        for path in (self.store / "partial").rglob("*.parquet"):
+        for path in self._shards(self.store / "partial"):
             key = path.relative_to(self.store / "partial").parts[0]
             rows = pq.read_table(path, columns=["trajectory_id", "token_ids", "wall_s"])
             for row in rows.to_pylist():

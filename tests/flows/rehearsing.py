@@ -7,8 +7,9 @@ from typing import Any
 
 from flows.config import EvolutionConfig
 
-SIZES = {"benchmark.num_questions": 1, "gate.num_questions": 4}
-"""The smoke profile, with as few held-out questions as the seven benchmarks allow."""
+SIZES = {"benchmark.num_questions": 1, "gate.num_questions": 4, "rl.num_steps": 3}
+"""The smoke profile, with as few held-out questions as the seven benchmarks allow, and with an RL
+step between two checkpoints."""
 
 
 @dataclass(frozen=True)

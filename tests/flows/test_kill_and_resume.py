@@ -13,7 +13,7 @@ import pytest
 from flows.evolve import run_context
 from flows.stages import rollout
 from tasks.artifacts import ArtifactStore
-from tasks.heavy import start_heavy, stop_heavy
+from tasks.heavy.run import start_heavy, stop_heavy
 from tasks.references import reference_of, resolve
 from tasks.runs import RunLog
 from tasks.shards import ShardLog
@@ -52,7 +52,7 @@ def _heavy_child() -> int:
     (server,) = [
         child
         for child in _children(os.getpid())
-        if b"tasks.heavy_server" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"tasks.heavy.server" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
     (child,) = _children(server)
     return child

@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from tasks.artifacts import ArtifactStore
+from tasks.care.verification import verify_store
 from tasks.catalog import Catalog
 from tasks.catalog_index import open_index
-from tasks.lineage import Lineage
-from tasks.lineage_refs import resolve_node
-from tasks.lineage_steps import lineage_down, lineage_up
-from tasks.lineage_store import LineageStore
-from tasks.verification import verify_store
+from tasks.lineage.refs import resolve_node
+from tasks.lineage.steps import lineage_down, lineage_up
+from tasks.lineage.store import LineageStore
+from tasks.lineage.tree import Lineage
 
 pytestmark = pytest.mark.assets
 

@@ -19,7 +19,7 @@ from store_servers import (
 )
 from survived import note
 
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
 
 DIRECT = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 """A proxy that the machine is set up with must not stand between."""

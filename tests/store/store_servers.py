@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
 
 BUCKET = "evolvesearch"
 KEYS = {"AWS_ACCESS_KEY_ID": "tests-key", "AWS_SECRET_ACCESS_KEY": "tests-secret"}

@@ -20,11 +20,11 @@ from survived import record_survived
 from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
-from tasks.objects import ObjectStore
 from tasks.rows import trajectory_row
 from tasks.runs import RunLog, RunRecord
 from tasks.shards import ShardLog
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
+from tasks.storage.objects import ObjectStore
 
 pytestmark = pytest.mark.s3
 

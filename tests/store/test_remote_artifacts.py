@@ -19,8 +19,8 @@ from tasks.rows import question_row, trajectory_row
 from tasks.runs import PolicyEntry, RunLog, RunRecord
 from tasks.schemas import TABLES
 from tasks.shards import ShardLog
-from tasks.store_config import StoreConfig
-from tasks.table_filesystem import table_filesystem
+from tasks.storage.config import StoreConfig
+from tasks.storage.table_filesystem import table_filesystem
 
 
 def write(store: ArtifactStore, count: int = 3, key: str = "rollout-1", wall_s: float = 1.5):

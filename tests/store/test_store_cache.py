@@ -12,7 +12,7 @@ import pytest
 
 from agents.errors import StoreError
 from tasks.manifest import StoredFile
-from tasks.store_cache import StoreCache
+from tasks.storage.cache import StoreCache
 
 
 def stored(content: bytes, name: str = "weights") -> StoredFile:

@@ -20,7 +20,7 @@ from pathlib import Path
 from store_samples import trajectory
 from tasks.artifacts import ArtifactStore
 from tasks.rows import trajectory_row
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
 
 number, model = int(sys.argv[1]), Path(sys.argv[2])
 config = StoreConfig.model_validate_json(sys.argv[3])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from agents.errors import StoreError
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 
 PATHS = st.sampled_from(["a", "b/a", "b/b", "b/c/a", "bb/a", "with space/and=sign", "ü/ä"])
 CONTENTS = st.binary(max_size=40)

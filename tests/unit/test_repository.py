@@ -117,6 +117,7 @@ def test_test_files_have_unique_names() -> None:
         "flows.config, flows.profiles",
         "deployments.cli.main, deployments.cli.run, deployments.cli.stages, deployments.cli.ask",
         "deployments.cli.store, deployments.cli.inputs, deployments.cli.doctor",
+        "deployments.cli.lineage, deployments.cli.care",
     ],
 )
 def test_configuration_and_command_line_import_nothing_heavy(modules: str) -> None:

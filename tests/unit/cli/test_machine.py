@@ -11,7 +11,7 @@ import pytest
 from deployments.cli import machine
 from deployments.cli.machine import Check
 from deployments.cli.main import execute
-from tasks.store_config import StoreConfig
+from tasks.storage.config import StoreConfig
 
 
 def test_versions_that_differ_are_named(tmp_path: Path) -> None:

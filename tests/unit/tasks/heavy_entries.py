@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 from agents.errors import EngineError
 from agents.progress import progress
-from tasks.heavy import run_heavy
+from tasks.heavy.run import run_heavy
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -43,12 +44,25 @@ def allocator(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     }
 
 
+def files_that_hold(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    text = os.environ["HEAVY_TEST"].encode()
+    files = [path for path in Path(payload["folder"]).rglob("*") if path.is_file()]
+    return {"found": [str(path) for path in files if text in path.read_bytes()]}
+
+
 def typed(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     raise EngineError("model x has no weights")
 
 
 def untyped(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     raise ValueError("first line\nsecond line")
+
+
+def warn(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    logging.getLogger("tasks.checkpoints").info("not worth a line")
+    logging.getLogger("tasks.checkpoints").warning("checkpoint %s is not used", "c1")
+    logging.getLogger("elsewhere").warning("a library's own business")
+    return {}
 
 
 def out_of_memory(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:

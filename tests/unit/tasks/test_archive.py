@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.errors import EvolveSearchError, StoreError, UsageError
-from tasks.archive import HEADER, archive_run
 from tasks.artifacts import ArtifactStore
-from tasks.restore import restore_run
+from tasks.care.archive import HEADER, archive_run
+from tasks.care.restore import restore_run
+from tasks.care.verification import verify_store
 from tasks.rows import trajectory_row
-from tasks.verification import verify_store
 
 
 @pytest.fixture

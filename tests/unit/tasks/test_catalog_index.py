@@ -14,7 +14,7 @@ from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
 from tasks.catalog_documents import DOCUMENTS, manifest_of
-from tasks.catalog_index import CatalogIndex, open_index
+from tasks.catalog_index import FORMAT, CatalogIndex, open_index
 from tasks.manifest import ROWS_ITERATION
 from tasks.rows import trajectory_row
 from tasks.runs import RunLog, RunRecord, StageRecord
@@ -96,7 +96,7 @@ def test_only_what_is_new_is_read(tmp_path: Path) -> None:
     assert (again.num_read, again.runs["status"].to_pylist()) == (1, ["done"])
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"evolvesearch catalog 1\n" + b"0" * 99])
+@pytest.mark.parametrize("content", [b"", b"x", FORMAT + b"0" * 99])
 def test_a_damaged_index_is_made_anew(tmp_path: Path, content: bytes) -> None:
     store, file = ArtifactStore.open(tmp_path / "store"), tmp_path / "x.index"
     write(store, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from agents.errors import StoreError
 from tasks.checkpoints import CheckpointLog
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 from training.checkpoints import Checkpoint
 
 PREFIX = "partial/sft-1/checkpoints"

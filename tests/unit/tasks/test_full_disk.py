@@ -11,6 +11,7 @@ from small_disk import mounted, small_disk
 from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
+from tasks.leases import Lease
 from tasks.runs import RunLog
 from tasks.stage import StageWork, run_stage
 
@@ -38,8 +39,8 @@ def test_a_stage_on_a_full_disk_ends_in_one_line_and_goes_on_once_there_is_room(
 ) -> None:
     store = ArtifactStore.open(small_disk / "store")
 
-    def compute(key: str) -> None:
-        store.write_policy(model, stage_key=key)
+    def compute(lease: Lease) -> None:
+        store.write_policy(model, stage_key=lease.key)
 
     work = StageWork("sft", {"sft": {}}, (), ("policy",), seed=0, compute=compute)
     with pytest.raises(

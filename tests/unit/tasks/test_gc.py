@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agents.errors import UsageError
 from tasks.artifacts import ArtifactStore
-from tasks.gc import collect, plan_collection
+from tasks.care.gc import collect, plan_collection
+from tasks.care.verification import verify_store
 from tasks.runs import RunLog, StageRecord
 from tasks.shards import ShardLog
-from tasks.verification import verify_store
 
 DAY_S = 86400.0
 

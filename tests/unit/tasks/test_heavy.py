@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -18,10 +19,10 @@ from heavy_entries import is_alive, wait_until_dead
 
 from agents.errors import EngineError, StageError
 from agents.progress import set_progress
-from tasks import heavy
-from tasks.heavy import run_heavy, stop_heavy
-from tasks.heavy_launcher import SERVER
-from tasks.heavy_outcome import HeavyKilledError, HeavyMemoryError, error_of_exit
+from tasks.heavy import run as heavy
+from tasks.heavy.launcher import SERVER
+from tasks.heavy.outcome import HeavyKilledError, HeavyMemoryError, error_of_exit
+from tasks.heavy.run import run_heavy, stop_heavy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -82,10 +83,30 @@ def test_result_progress_and_events_come_back(
     assert list(scratch.iterdir()) == [], "nothing is left behind by a success"
 
 
+def test_warnings_of_this_project_reach_the_parents_loggers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_heavy("heavy_entries:warn", {}, description="work")
+    warned = ("tasks.checkpoints", logging.WARNING, "checkpoint c1 is not used")
+    assert caplog.record_tuples == [warned]
+
+
 def test_output_goes_to_the_log(scratch: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_heavy("heavy_entries:echo", {}, description="echo", log=scratch / "own.log")
     assert "seen in the log only" in (scratch / "own.log").read_text()
     assert capfd.readouterr() == ("", "")
+
+
+def test_no_file_by_name_holds_the_environment(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process that is killed leaves its files behind, and the environment holds keys.
+    monkeypatch.setenv("HEAVY_TEST", "a-key-of-the-environment")
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    result = run_heavy(
+        "heavy_entries:files_that_hold", {"folder": str(scratch)}, description="looking"
+    )
+    assert result["found"] == []
 
 
 @pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
@@ -202,3 +223,26 @@ def test_nothing_outlives_the_parent(scratch: Path, how: signal.Signals) -> None
     parent.send_signal(how)
     assert parent.wait(timeout=30) != 0
     assert wait_until_dead(pids) == []
+
+
+@pytest.mark.faults
+def test_a_server_that_is_still_importing_ends_with_its_parent_too() -> None:
+    code = (
+        "import time\n"
+        "from tasks.heavy.launcher import SERVER\n"
+        "print(SERVER.ensure(), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    server = int(parent.stdout.readline())
+    # Up to where it watches, in the midst of imports that take seconds.
+    until = time.monotonic() + 60
+    while b"torch" not in Path(f"/proc/{server}/maps").read_bytes():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    parent.kill()
+    parent.communicate()
+    killed = time.monotonic()
+    assert wait_until_dead([server]) == []
+    assert time.monotonic() - killed < 2.0

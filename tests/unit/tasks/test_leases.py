@@ -20,18 +20,18 @@ from heavy_entries import wait_until_dead
 from agents.errors import StoreError
 from agents.progress import set_progress
 from tasks import leases
-from tasks.heavy import run_heavy, stop_heavy
+from tasks.heavy.processes import ProcessRef, is_alive, process_of, this_machine
+from tasks.heavy.run import run_heavy, stop_heavy
 from tasks.leases import LeaseLostError, LeaseRecord, is_held, leased
-from tasks.objects import ObjectStore
-from tasks.processes import ProcessRef, is_alive, process_of, this_machine
 from tasks.runs import utc_now
+from tasks.storage.objects import ObjectStore
 
 KEY = "rollout-0123456789abcdef"
 
 OWNER = """
 import subprocess, sys, time
 from tasks.leases import leased
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 with leased(ObjectStore.open(sys.argv[1]), sys.argv[2], "other", lambda: False) as lease:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     lease.include(child.pid)

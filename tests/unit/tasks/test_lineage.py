@@ -9,10 +9,10 @@ import pytest
 
 from agents.errors import UsageError
 from tasks.catalog_index import open_index
-from tasks.lineage import Lineage, Node, document
-from tasks.lineage_refs import resolve_node
-from tasks.lineage_steps import lineage_down, lineage_up
-from tasks.lineage_store import LineageStore
+from tasks.lineage.refs import resolve_node
+from tasks.lineage.steps import lineage_down, lineage_up
+from tasks.lineage.store import LineageStore
+from tasks.lineage.tree import Lineage, Node, document
 from tasks.rows import trajectory_row
 
 

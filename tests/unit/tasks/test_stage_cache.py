@@ -13,6 +13,7 @@ from agents.configuration import Config
 from tasks import stage_cache
 from tasks.manifest import ArtifactRef
 from tasks.stage_cache import code_version, stage_key
+from training.config import TrainingConfig
 
 
 class Section(Config):
@@ -85,3 +86,14 @@ def test_code_versions_follow_the_sources_of_the_stage(
     assert after_training["sft"] != before["sft"]
     assert after_agents["rollout"] != before["rollout"]
     assert after_agents["sft"] != after_training["sft"]
+
+
+def test_how_often_checkpoints_are_taken_is_no_part_of_a_key() -> None:
+    often = TrainingConfig(checkpoint_s=None, checkpoint_steps=1, checkpoints_keep=5)
+    assert often.that_matters == TrainingConfig().that_matters
+    settings = set(TrainingConfig.model_fields) - {
+        "checkpoint_s",
+        "checkpoint_steps",
+        "checkpoints_keep",
+    }
+    assert set(often.that_matters) == settings

@@ -11,7 +11,7 @@ import pytest
 
 from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
-from tasks.objects import ObjectStore
+from tasks.storage.objects import ObjectStore
 
 _WRITE_UNDER_A_LIMIT = """
 import resource, signal, sys
@@ -59,7 +59,7 @@ def test_a_full_disk_is_named() -> None:
 
 
 def _copy_onto_a_full_disk() -> None:
-    from tasks.objects import one_line
+    from tasks.storage.objects import one_line
 
     with one_line("write", "x"), open("/dev/full", "wb", buffering=0) as full:
         full.write(b"x")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.verification import verify_store
+from tasks.care.verification import verify_store
 
 
 def problems(run) -> dict[str, str]:

@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem, PyFileSystem
+from pyarrow.fs import LocalFileSystem
 
 from agents.errors import StoreError
 from tasks.artifacts import ArtifactStore
-from tasks.fetching_filesystem import FetchingFiles
 from tasks.manifest import Manifest, StoredFile
-from tasks.object_pieces import pieces
 from tasks.schemas import TABLES
+from tasks.storage.table_filesystem import table_filesystem
 
 
 def table_dataset(
@@ -52,7 +51,7 @@ def table_dataset(
             known &= pc.field("iteration") == pa.scalar(iteration, pa.int32())
         where[file.path] = known
     if store.objects.is_remote:
-        filesystem = PyFileSystem(FetchingFiles(store.local, files))
+        filesystem = table_filesystem(store.local, list(files.values()))
         paths = {path: path for path in files}
     else:
         filesystem = LocalFileSystem()
@@ -73,7 +72,7 @@ def checked_table_file(store: ArtifactStore, manifest: Manifest) -> Path:
     # A copy of a remote object was checked when it was fetched.
     if not store.objects.is_remote:
         digest = hashlib.sha256()
-        for piece in pieces(store.objects, file.path):
+        for piece in store.objects.pieces(file.path):
             digest.update(piece)
         if digest.hexdigest() != file.sha256:
             raise StoreError(f"{file.path} is damaged: its digest is not the manifest's")

@@ -14,14 +14,13 @@ from typing import IO
 
 from agents.errors import StoreError, UsageError
 from agents.progress import Bar, progress
-from tasks.archive import FORMAT, HEADER, Contents, Member
 from tasks.artifacts import ArtifactStore
+from tasks.care.archive import FORMAT, HEADER, Contents, Member
 from tasks.digests import table_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.object_pieces import pieces
 from tasks.runs import RunLog
 from tasks.schemas import POLICIES
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 from tasks.tables import from_parquet, kind_of
 
 _PATH = re.compile(
@@ -186,7 +185,7 @@ class _Restoring:
     def _stored(self, path: str) -> StoredFile:
         """The bytes that this store has, which must be of the same content."""
         kind = kind_of(path.split("/")[1])
-        data = b"".join(pieces(self._store.objects, path))
+        data = b"".join(self._store.objects.pieces(path))
         if table_digest(kind, from_parquet(kind, data, path)) != path.split("/")[2]:
             raise StoreError(f"{path} is damaged in the store {self._store.uri}")
         return StoredFile(path, len(data), hashlib.sha256(data).hexdigest())

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from agents.errors import StoreError
 from agents.progress import progress
 from tasks.artifacts import ArtifactStore
+from tasks.care.reachable import closure_of, manifest_path
 from tasks.digests import files_digest, table_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.object_pieces import pieces
-from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunRecord, StageRecord, run_record_of, stage_record_of
 from tasks.schemas import POLICIES, TABLES
 from tasks.tables import from_parquet
@@ -64,13 +63,13 @@ def verify_store(store: ArtifactStore, *, rows: bool = True) -> Verification:
     objects = store.objects
     sizes = {meta.path: meta.num_bytes for meta in objects.list_meta("artifacts")}
     manifests: list[Manifest] = []
-    for meta in objects.list_meta("manifests"):
+    for path, data in _contents(store, "manifests"):
         try:
-            manifest = Manifest.from_bytes(objects.get(meta.path) or b"", meta.path)
+            manifest = Manifest.from_bytes(data, path)
             manifests.append(manifest)
-            problems += _manifest_problems(manifest, meta.path)
+            problems += _manifest_problems(manifest, path)
         except StoreError as error:
-            problems.append(Problem(meta.path, str(error)))
+            problems.append(Problem(path, str(error)))
     problems += _records(store, manifests)
     files: dict[str, tuple[StoredFile, Manifest]] = {}
     for manifest in manifests:
@@ -115,7 +114,7 @@ def _file_problem(
     keep = rows and manifest.ref.kind in TABLES
     digest, parts = hashlib.sha256(), []
     try:
-        for piece in pieces(store.objects, file.path):
+        for piece in store.objects.pieces(file.path):
             digest.update(piece)
             if keep:
                 parts.append(piece)
@@ -137,16 +136,21 @@ def _records(store: ArtifactStore, manifests: list[Manifest]) -> Iterator[Proble
     """Records that cannot be read, and what they or manifests refer to that is gone."""
     runs: list[RunRecord] = []
     stages: list[StageRecord] = []
-    for meta in store.objects.list_meta("runs"):
-        data = store.objects.get(meta.path)
-        if data is None:
-            continue
+    for path, data in _contents(store, "runs"):
         try:
-            if meta.path.endswith("/run.json"):
-                runs.append(run_record_of(data, meta.path))
-            elif "/stages/" in meta.path:
-                stages.append(stage_record_of(data, meta.path))
+            if path.endswith("/run.json"):
+                runs.append(run_record_of(data, path))
+            elif "/stages/" in path:
+                stages.append(stage_record_of(data, path))
         except StoreError as error:
-            yield Problem(meta.path, str(error))
+            yield Problem(path, str(error))
     for address, who in sorted(closure_of(manifests, runs, stages).missing.items()):
         yield Problem(manifest_path(address), f"missing: {who} refers to it")
+
+
+def _contents(store: ArtifactStore, prefix: str) -> Iterator[tuple[str, bytes]]:
+    """All small documents under a prefix; what was removed since it was listed is left out."""
+    paths = store.objects.paths(prefix)
+    for path, data in zip(paths, store.objects.get_many(paths), strict=True):
+        if data is not None:
+            yield path, data

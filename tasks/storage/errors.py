@@ -99,5 +99,7 @@ def reason_of(error: Exception) -> str:
     for pattern, reason in _CAUSES:
         if re.search(pattern, text):
             return reason
+    if answer := re.search(r"status code: (\d+)[^<]*<.*?<Code>(\w+)</Code>", text, re.DOTALL):
+        return f"the server answered {answer[1]} {answer[2]}"
     first = text.split("\n", 1)[0] or type(error).__name__
     return re.sub(r"\?[^\s<>\"]+", "", first)

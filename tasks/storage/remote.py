@@ -16,8 +16,8 @@ import obstore
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from agents.errors import UsageError
-from tasks.store_config import StoreConfig
-from tasks.store_errors import one_line
+from tasks.storage.config import StoreConfig
+from tasks.storage.errors import one_line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig

@@ -1,7 +1,7 @@
 """Files of this machine with an artifact's content, for what reads no object storage.
 
 Transformers and DuckDB read local files: those of a local store where they lie, those of a
-remote one as copies in a cache (`tasks.store_cache`). A digest is checked before a file is given
+remote one as copies in a cache (`tasks.storage.cache`). A digest is checked before a file is given
 out: once for a copy, and for a local store's policies once a process and version of the file.
 """
 
@@ -16,11 +16,11 @@ from agents.assets.files import cache_dir
 from agents.errors import StoreError
 from tasks.digests import file_digest
 from tasks.manifest import Manifest, StoredFile
-from tasks.objects import ObjectStore
 from tasks.policies import policy_path
 from tasks.schemas import POLICIES
-from tasks.store_cache import StoreCache
-from tasks.store_errors import one_line
+from tasks.storage.cache import StoreCache
+from tasks.storage.errors import one_line
+from tasks.storage.objects import ObjectStore
 
 _GIB = 1 << 30
 _checked: dict[Path, tuple[int, int, str]] = {}

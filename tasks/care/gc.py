@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from agents.errors import UsageError
 from agents.progress import progress
 from tasks.artifacts import ArtifactStore
+from tasks.care.reachable import address_of, closure_of, manifest_path
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
 from tasks.leases import LONG_AGO_S, is_held
-from tasks.objects import ObjectMeta
-from tasks.reachable import address_of, closure_of, manifest_path
 from tasks.runs import RunLog, StageRecord
+from tasks.storage.objects import ObjectMeta
 
 _AT_ONCE = 100
 

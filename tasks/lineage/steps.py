@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tasks.lineage import Edge, Lineage, Node, Walk
-from tasks.lineage_store import LineageStore
+from tasks.lineage.store import LineageStore
+from tasks.lineage.tree import Edge, Lineage, Node, Walk
 
 _OF_TRAINING = frozenset({"rollout", "rl"})
 """Sources of trajectories that policies are trained on."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_index import CatalogIndex
 from tasks.manifest import StoredFile
-from tasks.table_files import read_columns
+from tasks.storage.table_files import read_columns
 
 _WHOLE_TABLE_FROM = 0.25
 """Share of a table's rows from which it is read whole, once, rather than row by row."""
@@ -57,7 +57,7 @@ _OF_A_MANIFEST = (
     "num_rows",
     "created_at",
 )
-"""Columns of the index that an `Artifact` begins with, in its order."""
+"""Columns of the index that an `Artifact` has too, the kind and the digest first."""
 
 Row = dict[str, Any]
 
@@ -114,7 +114,8 @@ class LineageStore:
         table = index.manifests.combine_chunks()
         columns = [table[name].to_pylist() for name in _OF_A_MANIFEST]
         for row, values in enumerate(zip(*columns, strict=True)):
-            artifact = Artifact(*values, row)
+            own: dict[str, Any] = dict(zip(_OF_A_MANIFEST, values, strict=True))
+            artifact = Artifact(**own, row=row)
             if artifact.digest not in self.artifacts:
                 self.artifacts[artifact.digest] = artifact
             self._of_key[artifact.key].setdefault(artifact.kind, artifact.digest)

@@ -1,11 +1,11 @@
 """The process that heavy work is forked from, with the slow imports already done.
 
 Importing torch, transformers and trl takes many seconds; a child forked from here starts in
-milliseconds instead. Started by `tasks.heavy` as `python -m tasks.heavy_server FD`, in a session
-of its own, and given a Unix socket. Each request carries a JSON document and two descriptors:
-the child's channel (events out; its end says that the parent is gone) and a pipe on which this
-process reports the child's exit status. When the socket closes, the parent is gone: all groups
-of children are killed and the process ends.
+milliseconds instead. Started by `tasks.heavy.run` as `python -m tasks.heavy.server FD`, in a
+session of its own, and given a Unix socket. Each request carries a JSON document and three
+descriptors: the child's channel (events out; its end says that the parent is gone), a pipe on which
+this process reports the child's exit status, and a file with payload and environment. When the
+socket closes, the parent is gone: all groups of children are killed and the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks import heavy_child
+from tasks.heavy import child as heavy_child
 
 PRELOAD = (
     "torch",
@@ -71,20 +71,23 @@ class HeavyServer:
 
     def _serve(self) -> bool:
         """Serves the request that is waiting; returns whether the parent is still there."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 2)
+        data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 3)
         if not data:
             return False
         request = json.loads(data)
-        channel, status = descriptors
+        channel, status, config = descriptors
         pid = os.fork()
         if pid == 0:
-            self._become_child(request, channel, status)
+            self._become_child(request, channel, status, config)
         os.close(channel)
+        os.close(config)
         self._status_of[pid] = status
         _write_line(status, {"pid": pid})
         return True
 
-    def _become_child(self, request: dict[str, str], channel: int, status: int) -> None:
+    def _become_child(
+        self, request: dict[str, str], channel: int, status: int, config: int
+    ) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -93,7 +96,7 @@ class HeavyServer:
         self._control.close()
         code = 1
         try:
-            code = heavy_child.main(request, channel)
+            code = heavy_child.main(request, channel, config)
         finally:
             # Not sys.exit: what this process inherited from the server is not its to clean up.
             sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 The order is that of writing a store: objects, then the manifests that make them artifacts, then
 the records of the stages, last the run's own. The same run gives the same bytes. `restore` is in
-`tasks.restore`.
+`tasks.care.restore`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from pathlib import Path
 from agents.errors import StoreError, UsageError
 from agents.progress import progress
 from tasks.artifacts import ArtifactStore
+from tasks.care.reachable import closure_of, manifest_path
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
-from tasks.object_pieces import pieces
-from tasks.reachable import closure_of, manifest_path
 from tasks.runs import RunLog
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 
 HEADER = "evolvesearch-archive.json"
 FORMAT = 1
@@ -110,7 +109,7 @@ def archive_run(store: ArtifactStore, run: str, file: Path, *, replace: bool = F
                 if member.path in documents:
                     source = iter((documents[member.path],))
                 else:
-                    source = pieces(store.objects, member.path)
+                    source = store.objects.pieces(member.path)
                 reader = _Checked(source, member, bar.advance)
                 tar.addfile(_info(member.path, member.num_bytes), reader)
                 reader.finish()
@@ -139,8 +138,8 @@ def _contents(store: ArtifactStore, run: str) -> tuple[Contents, dict[str, bytes
         key=lambda path: (path.endswith("/run.json"), path),
     )
     documents: dict[str, bytes] = {}
-    for path in (*sorted(map(manifest_path, closure.manifests)), *records):
-        data = store.objects.get(path)
+    paths = [*sorted(map(manifest_path, closure.manifests)), *records]
+    for path, data in zip(paths, store.objects.get_many(paths), strict=True):
         if data is None:
             raise StoreError(f"{path} was removed while the run was being archived")
         documents[path] = data

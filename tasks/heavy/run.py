@@ -2,14 +2,16 @@
 
 A child gives its memory back when it ends, its crash is an error with a type, a cancel kills its
 whole group, and it dies with this process however this one ends. Children are forked from a
-server that has done the slow imports (`tasks.heavy_server`); what runs in them is
-`tasks.heavy_child`. Events come back as lines of JSON: progress goes to this process's sink of
-`agents.progress`, a heartbeat shows that the child lives, anything else goes to `on_event`.
+server that has done the slow imports (`tasks.heavy.server`); what runs in them is
+`tasks.heavy.child`. Events come back as lines of JSON: progress goes to this process's sink of
+`agents.progress`, warnings to the loggers of their names, a heartbeat shows that the child lives,
+anything else goes to `on_event`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import shutil
@@ -19,14 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from agents.errors import StageError
 from agents.progress import Bar
-from tasks.heavy_launcher import SERVER
-from tasks.heavy_outcome import (
+from tasks.heavy.launcher import SERVER
+from tasks.heavy.outcome import (
     HeavyKilledError,
     error_of_event,
     error_of_exit,
@@ -66,9 +68,9 @@ def run_heavy(
 
     Args:
         entry: `module:function`; called as `function(payload, emit) -> dict`.
-        payload: Its argument, JSON values; passed as a file.
+        payload: Its argument, JSON values.
         description: What it does, for progress and errors.
-        on_event: Takes the events that the function emits, progress and heartbeats apart.
+        on_event: Takes the events that the function emits.
         log: File that its output is added to; None: a temporary one, kept where it fails.
         lease: The lease it works under: it is not free before the child is gone, and the child
             is killed where it is lost.
@@ -85,7 +87,6 @@ def run_heavy(
     """
     folder = Path(tempfile.mkdtemp(prefix="evolvesearch-"))
     log = (log or folder / "log.txt").absolute()
-    config = folder / "config.json"
     document = {
         "payload": dict(payload),
         "environment": dict(os.environ),
@@ -94,13 +95,14 @@ def run_heavy(
     }
     keep_log = False
     try:
-        config.touch(mode=0o600)
-        config.write_text(json.dumps(document))
         oom_kills = num_oom_kills()
-        request = {"entry": entry, "config": str(config), "log": str(log)}
+        request = {"entry": entry, "log": str(log)}
         if lease is not None:
             lease.include(SERVER.ensure())
-        with _Child(request, description, on_event, lease) as child:
+        with (
+            _unnamed_file(json.dumps(document)) as config,
+            _Child(request, config, description, on_event, lease) as child,
+        ):
             code = child.wait()
         if child.result is not None:
             return child.result
@@ -112,9 +114,18 @@ def run_heavy(
         keep_log = True
         raise
     finally:
-        config.unlink(missing_ok=True)
         if not keep_log or log.parent != folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _unnamed_file(text: str) -> Iterator[int]:
+    """A descriptor of a file that no name leads to: it holds keys, and ends with its readers."""
+    with tempfile.TemporaryFile("w+") as file:
+        file.write(text)
+        file.flush()
+        file.seek(0)
+        yield file.fileno()
 
 
 class _Child:
@@ -123,6 +134,7 @@ class _Child:
     def __init__(
         self,
         request: Mapping[str, str],
+        config: int,
         description: str,
         on_event: OnEvent | None,
         lease: Lease | None,
@@ -130,6 +142,7 @@ class _Child:
         self.result: dict[str, Any] | None = None
         self.error: Mapping[str, Any] | None = None
         self._request = request
+        self._config = config
         self._description = description
         self._on_event = on_event
         self._lease = lease
@@ -141,7 +154,7 @@ class _Child:
         self._channel, theirs = socket.socketpair()
         self._status, status = os.pipe()
         try:
-            SERVER.send(self._request, [theirs.fileno(), status])
+            SERVER.send(self._request, [theirs.fileno(), status, self._config])
         except BaseException:
             self._channel.close()
             os.close(self._status)
@@ -198,6 +211,8 @@ class _Child:
                 self._show(event)
             case "heartbeat":
                 pass
+            case "log":
+                logging.getLogger(event["logger"]).log(event["level"], "%s", event["message"])
             case "result":
                 self.result = dict(event["value"])
             case "error":

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pyarrow.compute as pc
 
 from agents.errors import UsageError
-from tasks.lineage import TYPES, Node
-from tasks.lineage_store import LineageStore
+from tasks.lineage.store import LineageStore
+from tasks.lineage.tree import TYPES, Node
 from tasks.schemas import POLICIES
 
 _NODE_ID = re.compile(r"([a-z_]+):(.+?)(?:@([0-9a-f]{4,64}))?")

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow.fs import FileInfo, FileSystem, FileSystemHandler, FileType, PyFileSystem
 
-from tasks.local_files import LocalFiles
 from tasks.manifest import StoredFile
+from tasks.storage.local_files import LocalFiles
 
 
 def table_filesystem(local: LocalFiles, files: Sequence[StoredFile]) -> FileSystem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import logging
 import os
 import select
 import signal
@@ -13,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agents.errors import EvolveSearchError
@@ -24,6 +24,7 @@ HEARTBEAT_S = 5.0
 
 _MIN_UPDATE_S = 0.1
 _PR_SET_PDEATHSIG = 1
+_PACKAGES = ("agents", "evaluation", "training", "tasks")
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -87,12 +88,28 @@ class ChannelProgress:
         self._emit(message)
 
 
-def main(request: Mapping[str, str], descriptor: int) -> int:
+class ChannelLog(logging.Handler):
+    """Sends warnings of this project's modules to the parent, which has someone to show them to."""
+
+    def __init__(self, emit: Emit) -> None:
+        super().__init__(logging.WARNING)
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends one record."""
+        message = record.getMessage()
+        self._emit(
+            {"event": "log", "logger": record.name, "level": record.levelno, "message": message}
+        )
+
+
+def main(request: Mapping[str, str], descriptor: int, config_descriptor: int) -> int:
     """Runs one request in this process.
 
     Args:
-        request: `entry`, `config` (file that holds the payload and the surroundings), `log`.
+        request: `entry`, `log`.
         descriptor: The channel to the parent.
+        config_descriptor: File that holds the payload and the surroundings.
 
     Returns:
         Exit code: 0 where a result was sent, 1 where an error was.
@@ -108,8 +125,11 @@ def main(request: Mapping[str, str], descriptor: int) -> int:
     channel = Channel(descriptor)
     threading.Thread(target=_beat, args=(channel,), daemon=True).start()
     set_progress(ChannelProgress(channel.emit))
+    for package in _PACKAGES:
+        logging.getLogger(package).addHandler(ChannelLog(channel.emit))
     try:
-        config = json.loads(Path(request["config"]).read_text())
+        with os.fdopen(config_descriptor) as file:
+            config = json.load(file)
         os.environ.clear()
         os.environ.update(config["environment"])
         os.chdir(config["folder"])

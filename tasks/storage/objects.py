@@ -1,7 +1,7 @@
 """Named objects in a store: whole, immutable once written, and errors in one line.
 
-The store is a local folder or a bucket (`tasks.remote`); both behave alike. An object becomes
-visible at once and whole: a local one is written beside its name and renamed, a remote one
+The store is a local folder or a bucket (`tasks.storage.remote`); both behave alike. An object
+becomes visible at once and whole: a local one is written beside its name and renamed, a remote one
 appears when its last byte has arrived. With `remote` and `transfer` this is all that talks to
 the object-store library (obstore).
 """
@@ -24,10 +24,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError
 
 from agents.errors import StoreError
-from tasks.remote import Place, open_place
-from tasks.store_config import StoreConfig
-from tasks.store_errors import one_line
-from tasks.transfer import Transfers
+from tasks.storage.config import StoreConfig
+from tasks.storage.errors import one_line
+from tasks.storage.remote import Place, open_place
+from tasks.storage.transfer import Transfers
 
 T = TypeVar("T")
 
@@ -40,6 +40,9 @@ _REFUSALS = (
 )
 """What a server says, or its absence, that no patience changes; 404 is not of them: an upload
 that was completed although its answer was lost is not there to be completed again."""
+
+_OVERTAKEN = r"InvalidBlockList|InvalidBlobOrBlock"
+"""What Azure says to an upload in parts when another writer of the same object was first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,4 +276,5 @@ class ObjectStore:
 
 def _may_pass(error: Exception) -> bool:
     """Whether a failure may be gone at the next try: no word of the server's speaks against it."""
-    return re.search(_REFUSALS, str(error)) is None
+    text = str(error)
+    return re.search(_OVERTAKEN, text) is not None or re.search(_REFUSALS, text) is None

@@ -78,12 +78,12 @@ class HeavyLauncher:
         if self._control is None or not lives or self._owner != os.getpid():
             # Sequential packets keep one request one message, its descriptors with it.
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            root = str(Path(__file__).resolve().parent.parent)
+            root = str(Path(__file__).resolve().parents[2])
             inherited = os.environ.get("PYTHONPATH")
             # A file without a name: it goes when the last of the two processes goes.
             self._output = tempfile.TemporaryFile()  # noqa: SIM115
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tasks.heavy_server", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tasks.heavy.server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tasks.manifest import StoredFile
-from tasks.store_errors import one_line
+from tasks.storage.errors import one_line
 
 Fetch = Callable[[StoredFile, Path], None]
 """Writes an object of the store into a file, its digest checked."""

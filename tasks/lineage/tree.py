@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.lineage_store import LineageStore
+from tasks.lineage.store import LineageStore
 
 TYPES = (
     "score",

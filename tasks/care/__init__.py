@@ -1,0 +1,1 @@
+"""Care of a store: verify, collect garbage, archive and restore."""
