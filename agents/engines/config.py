@@ -9,11 +9,87 @@ from pydantic import Field, model_validator
 from agents.configuration import Config
 
 
+class VllmConfig(Config):
+    """The vLLM server: one that we start, or one that runs already."""
+
+    url: str = ""
+    """Address of a running server, as `http://host:8000`, which must serve the policy's weights;
+    empty: a server is started on loopback for the policy and stopped with the engine."""
+
+    python: str = ""
+    """Path of the Python that has vLLM; empty: this one where it has vLLM, else that of
+    `.venv-vllm`, which `make vllm` builds."""
+
+    start_timeout_s: float = Field(default=600.0, gt=0)
+    """Seconds within which a server must have loaded the model and answer."""
+
+    request_timeout_s: float = Field(default=600.0, gt=0)
+    """Seconds within which one generation must be back, its time in the server's queue included."""
+
+    max_restarts: int = Field(default=2, ge=0)
+    """How often a server of ours that died is started again; what it was generating is asked for
+    again."""
+
+    gpu_memory_share: float = Field(default=0.85, gt=0, le=1)
+    """Share of an accelerator's memory that the server may take; lower it where a trainer shares
+    the accelerator. Without effect on a CPU."""
+
+    kv_cache_gb: int = Field(default=2, ge=1)
+    """Memory for keys and values on a CPU, in GiB."""
+
+    extra_args: tuple[str, ...] = ()
+    """Further arguments of `vllm serve`, as `["--tensor-parallel-size=2"]`."""
+
+
+class OpenAiConfig(Config):
+    """Any API with OpenAI's chat completions: teachers, judges and closed models.
+
+    The tokenizer is that of `model`: conversations are counted and recorded with it.
+    """
+
+    url: str = "https://api.openai.com/v1"
+    """Address of the API, up to and without `/chat/completions`."""
+
+    model: str = ""
+    """Name of the model there."""
+
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; empty for an API that wants none. The key itself
+    never goes into a configuration, a log or an artifact."""
+
+    requests_per_minute: float = Field(default=0.0, ge=0)
+    """Most requests begun in a minute; 0 sets no limit."""
+
+    max_retries: int = Field(default=5, ge=0)
+    """How often a request is repeated after a refusal for rate, a server error or a broken
+    connection; waits double from one second, with jitter, or are as long as the API asks."""
+
+    request_timeout_s: float = Field(default=120.0, gt=0)
+    """Seconds within which one request must be answered."""
+
+    input_price: float = Field(default=0.0, ge=0)
+    """Price of a million input tokens, in the currency of `budget`."""
+
+    output_price: float = Field(default=0.0, ge=0)
+    """Price of a million output tokens."""
+
+    budget: float = Field(default=0.0, ge=0)
+    """Most that one process may spend, a request's greatest possible price counted before it is
+    sent; beyond it the stage stops with exit code 3. 0 sets no limit."""
+
+    @model_validator(mode="after")
+    def _can_count(self) -> Self:
+        if self.budget and not (self.input_price or self.output_price):
+            raise ValueError("a budget needs input_price and output_price to be counted with")
+        return self
+
+
 class EngineConfig(Config):
     """Which engine generates, in what precision and for how many sessions at once."""
 
-    kind: Literal["transformers"] = "transformers"
-    """`transformers`: in this process, from a local model folder."""
+    kind: Literal["transformers", "vllm", "openai"] = "transformers"
+    """`transformers`: in this process, from a local model folder. `vllm`: a vLLM server. `openai`:
+    an API for chat completions; its model cannot be trained."""
 
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of weights, keys and values. `auto` is bfloat16 where the device multiplies it
@@ -26,6 +102,11 @@ class EngineConfig(Config):
     batch_size: int = Field(default=64, ge=1)
     """Most sessions that generate at the same time. Keys and values of that many sessions are
     kept at hand; those of further sessions are parked in memory of their own."""
+
+    max_open: int | None = Field(default=None, ge=1)
+    """Most trajectories in progress at once, those that wait for a tool included; None:
+    twice `batch_size` with `transformers`, which keeps the keys and values of all of them, else
+    eight times. More are opened only while a place to generate would stand empty."""
 
     prefill_chunk_tokens: int = Field(default=512, ge=16)
     """Most prompt tokens computed in one pass; more need more memory for activations."""
@@ -41,6 +122,19 @@ class EngineConfig(Config):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each engine; None leaves torch's choice."""
 
+    vllm: VllmConfig = VllmConfig()
+    """The server of kind `vllm`."""
+
+    openai: OpenAiConfig = OpenAiConfig()
+    """The API of kind `openai`."""
+
+    @property
+    def most_open(self) -> int:
+        """Most trajectories in progress at once."""
+        if self.max_open is not None:
+            return self.max_open
+        return self.batch_size * (2 if self.kind == "transformers" else 8)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.deterministic and self.dtype == "bfloat16":
@@ -48,6 +142,12 @@ class EngineConfig(Config):
                 "deterministic needs dtype float32 (or auto), got bfloat16: its results vary "
                 "with the batch; set dtype to auto or switch deterministic off"
             )
+        if self.kind != "transformers" and (self.deterministic or self.num_replicas > 1):
+            raise ValueError(
+                f"deterministic and num_replicas belong to kind transformers, got kind {self.kind}"
+            )
+        if self.kind == "openai" and not self.openai.model:
+            raise ValueError("kind openai needs openai.model, the model's name at the API")
         if self.num_replicas > self.batch_size:
             raise ValueError(
                 f"num_replicas is {self.num_replicas}, but batch_size {self.batch_size} leaves "

@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING
 from agents.engines.config import EngineConfig
 
 if TYPE_CHECKING:
-    from agents.engines.replicas import ReplicatedEngine
+    from agents.engines.base import PolicyEngine
     from agents.engines.transformers import TransformersEngine
 
 
-def make_engine(
-    model_dir: Path, config: EngineConfig, max_context_tokens: int
-) -> TransformersEngine | ReplicatedEngine:
+def make_engine(model_dir: Path, config: EngineConfig, max_context_tokens: int) -> PolicyEngine:
     """Loads a model and starts an engine on it; torch is imported here and not before.
 
     Args:
-        model_dir: Plain Hugging Face folder: config.json and safetensors.
+        model_dir: Plain Hugging Face folder: config.json, safetensors and tokenizer.
         config: Which engine, and how it runs.
         max_context_tokens: Most tokens that one session may hold.
 
     Raises:
-        EngineError: The model cannot be loaded or is of a family that is not supported.
+        EngineError: The model cannot be loaded or is of a family that is not supported, or the
+            server does not start or answer.
     """
+    if config.kind == "vllm":
+        from agents.engines.vllm import VllmEngine
+
+        return VllmEngine(model_dir, config, max_context_tokens)
+    if config.kind == "openai":
+        from agents.engines.openai import OpenAiEngine
+
+        return OpenAiEngine(model_dir, config, max_context_tokens)
+
     from agents.engines.transformers import TransformersEngine
 
     if config.num_replicas == 1:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.chat_format import Tokenizer
+from agents.engines.base import PolicyEngine
 from agents.engines.factory import make_engine
-from agents.engines.replicas import ReplicatedEngine
-from agents.engines.transformers import TransformersEngine
 from agents.failures import FailureBudget
 from agents.runner import RolloutJob, run_rollouts
 from agents.snapshots import PageRecorder
@@ -37,7 +36,7 @@ class Sampler:
 
     def __init__(
         self,
-        engine: TransformersEngine | ReplicatedEngine,
+        engine: PolicyEngine,
         tokenizer: Tokenizer,
         tools: dict[str, Tool],
         config: StageConfig,
@@ -76,6 +75,7 @@ class Sampler:
             self._config.agents,
             finish,
             max_concurrency=self._config.engine.batch_size,
+            max_open=self._config.engine.most_open,
             description=description,
         )
 

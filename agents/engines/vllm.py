@@ -1,0 +1,294 @@
+"""The engine behind a vLLM server: token ids in, sampled ids and logprobs out.
+
+The server's prefix cache keeps what a session has computed: a turn's prompt begins with the whole
+conversation so far, so that only what was put behind it is computed. Sessions need no bookkeeping
+of ours, and what nobody asks for again gives way by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from agents.engines.base import EngineLoad, Generation, SamplingParams
+from agents.engines.config import EngineConfig
+from agents.engines.http_thread import HttpThread
+from agents.engines.vllm_server import MODEL_NAME, VllmServer
+from agents.engines.weights_folder import write_weights
+from agents.errors import EngineError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+READ_LOAD_S = 0.5
+DYING_S = 10.0
+"""Seconds that a server may take to end after its last answer."""
+_GAUGE = re.compile(
+    r"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc)(?:\{[^}]*\})? (\S+)$",
+    re.MULTILINE,
+)
+
+
+class VllmEngine:
+    """Generates with a server of ours, or with one that runs already.
+
+    Args:
+        model_dir: The policy's folder.
+        config: How a server of ours runs, or the address of another.
+        max_context_tokens: Most tokens, prompt and generation together, of one session.
+
+    Raises:
+        EngineError: There is no vLLM, or the server does not start or answer.
+    """
+
+    def __init__(self, model_dir: Path, config: EngineConfig, max_context_tokens: int) -> None:
+        self._config = config.vllm
+        self._model_dir = model_dir
+        self._max_context_tokens = max_context_tokens
+        self._load = EngineLoad(0, 0)
+        self._in_flight = 0
+        self._restarts = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._swapped: Path | None = None
+        self._server: VllmServer | None = None
+        self._model = MODEL_NAME
+        if not self._config.url:
+            self._server = VllmServer(model_dir, config, max_context_tokens)
+            self._server.start()
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(self._config.request_timeout_s, connect=10.0),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+        )
+        self._thread = HttpThread("vllm")
+        if self._server is None:
+            try:
+                self._model = self._thread.wait(self._ask_for_model())
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def max_context_tokens(self) -> int:
+        """Most tokens, prompt and generation together, that one session may hold."""
+        return self._max_context_tokens
+
+    @property
+    def load(self) -> EngineLoad:
+        """The server's queue and memory, read twice a second while anything generates."""
+        return self._load
+
+    @property
+    def server(self) -> VllmServer | None:
+        """The server of ours, None where it is another's."""
+        return self._server
+
+    async def generate(
+        self, session: str, token_ids: Sequence[int], sampling: SamplingParams
+    ) -> Generation:
+        """Samples a continuation of `token_ids`, the whole conversation of `session` so far.
+
+        A generation that a dying server of ours took with it is asked for again.
+
+        Raises:
+            EngineError: The conversation does not fit, or the server failed.
+        """
+        room = self._max_context_tokens - len(token_ids)
+        if not token_ids or room < 1:
+            raise EngineError(
+                f"session {session!r} has {len(token_ids)} tokens; expected between 1 and "
+                f"{self._max_context_tokens - 1}"
+            )
+        return await self._thread.run(self._generate(list(token_ids), sampling, room))
+
+    def release(self, session: str) -> None:
+        """Does nothing: what is not asked for again gives way in the server's cache."""
+
+    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Writes the weights as a folder and has the server load it in place; a few seconds.
+
+        Raises:
+            EngineError: A generation is running, or the server cannot load them.
+        """
+        if self._in_flight:
+            raise EngineError("cannot load weights while sessions generate; await them first")
+        folder = Path(tempfile.mkdtemp(prefix="evolvesearch-weights-"))
+        try:
+            write_weights(tensors, self._model_dir, folder)
+            self._thread.wait(self._reload(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if self._server is not None:
+            self._server.model_dir = folder
+        if self._swapped is not None:
+            shutil.rmtree(self._swapped, ignore_errors=True)
+        self._swapped = folder
+
+    def close(self) -> None:
+        """Ends the engine, and the server where it is ours; running generations fail."""
+        self._thread.close(self._client.aclose())
+        if self._server is not None:
+            self._server.close()
+        if self._swapped is not None:
+            shutil.rmtree(self._swapped, ignore_errors=True)
+
+    @property
+    def _url(self) -> str:
+        return self._server.url if self._server is not None else self._config.url.rstrip("/")
+
+    async def _generate(
+        self, token_ids: list[int], sampling: SamplingParams, room: int
+    ) -> Generation:
+        body = {
+            "model": self._model,
+            "prompt": token_ids,
+            "max_tokens": min(sampling.max_new_tokens, room),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed % 2**63,
+            "stop_token_ids": list(sampling.stop_token_ids),
+            # Only the ids above end a generation, not those that the model's folder names.
+            "ignore_eos": True,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "skip_special_tokens": False,
+        }
+        self._in_flight += 1
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_load())
+        try:
+            answer = await self._post("/v1/completions", body)
+        finally:
+            self._in_flight -= 1
+        return _generation(answer)
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Asks the server; starts ours again where it has died."""
+        while True:
+            server = self._server
+            if server is not None and not server.alive:
+                await self._restart(server)
+            url = self._url
+            try:
+                response = await self._client.post(url + path, json=body)
+            except httpx.TimeoutException as error:
+                raise EngineError(
+                    f"the vLLM server did not answer within {self._config.request_timeout_s:g} s"
+                ) from error
+            except httpx.TransportError as error:
+                if server is None or not await _dies(server, url):
+                    raise EngineError(f"the vLLM server at {url} hung up: {error!r}") from error
+                continue
+            if response.status_code == httpx.codes.OK:
+                answer: dict[str, Any] = response.json() if response.content else {}
+                return answer
+            # A server whose engine died says so, and then ends.
+            if response.is_server_error and server is not None and await _dies(server, url):
+                continue
+            raise EngineError(f"the vLLM server refused {path}: {_reason(response)}")
+
+    async def _restart(self, server: VllmServer) -> None:
+        """Starts the server again, once for all that noticed its death."""
+        if self._starting is None or self._starting.done():
+            if self._restarts >= self._config.max_restarts:
+                raise EngineError(
+                    f"the vLLM server died {self._restarts + 1} times: {server.last_words()}"
+                )
+            self._restarts += 1
+            self._starting = asyncio.create_task(asyncio.to_thread(server.start))
+        await asyncio.shield(self._starting)
+
+    async def _reload(self, folder: Path) -> None:
+        body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        try:
+            await self._post("/collective_rpc", body)
+            answer = await self._post("/reset_prefix_cache", {})
+        except EngineError as error:
+            if self._server is not None:
+                raise
+            raise EngineError(
+                f"{error}; a server of another's must run with VLLM_SERVER_DEV_MODE=1 and see "
+                f"{folder.parent}"
+            ) from error
+        if not answer.get("success"):
+            raise EngineError("the vLLM server did not forget what the old weights had computed")
+
+    async def _ask_for_model(self) -> str:
+        try:
+            response = await self._client.get(f"{self._url}/v1/models", timeout=10.0)
+            response.raise_for_status()
+            served = response.json()["data"][0]
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise EngineError(f"no vLLM server answers at {self._url}: {error}") from error
+        most = served.get("max_model_len")
+        if most is not None and most < self._max_context_tokens:
+            raise EngineError(
+                f"max_context_tokens is {self._max_context_tokens}, but the server at {self._url} "
+                f"takes {most}; lower agents.max_context_tokens or raise its --max-model-len"
+            )
+        return str(served["id"])
+
+    async def _read_load(self) -> None:
+        while self._in_flight:
+            try:
+                response = await self._client.get(f"{self._url}/metrics", timeout=5.0)
+                self._load = _load(response.text)
+            except httpx.HTTPError:
+                # A server too busy or too dead to say so says nothing new.
+                self._load = EngineLoad(0, 0)
+            await asyncio.sleep(READ_LOAD_S)
+        self._load = EngineLoad(0, 0)
+
+
+async def _dies(server: VllmServer, url: str) -> bool:
+    """Whether the server that was at `url` has ended, or does so now."""
+    for _ in range(round(DYING_S / READ_LOAD_S)):
+        if not server.alive or server.url != url:
+            return True
+        await asyncio.sleep(READ_LOAD_S)
+    return False
+
+
+def _generation(answer: dict[str, Any]) -> Generation:
+    try:
+        choice = answer["choices"][0]
+        token_ids = tuple(choice["token_ids"])
+        logprobs = tuple(float(value) for value in choice["logprobs"]["token_logprobs"])
+        reason = choice["finish_reason"]
+    except (LookupError, TypeError, ValueError) as error:
+        raise EngineError(
+            "the server's answer has no token ids or logprobs; it must be vLLM 0.22 or newer"
+        ) from error
+    if reason not in ("stop", "length"):
+        raise EngineError(f"the vLLM server ended a generation with {reason!r}")
+    return Generation(token_ids, logprobs, reason)
+
+
+def _load(metrics: str) -> EngineLoad:
+    """Sums up the gauges of all the server's engines."""
+    sums = {"num_requests_running": 0.0, "num_requests_waiting": 0.0}
+    shares = []
+    for name, value in _GAUGE.findall(metrics):
+        if name in sums:
+            sums[name] += float(value)
+        else:
+            shares.append(float(value))
+    running, waiting = sums.values()
+    return EngineLoad(int(running), int(waiting), max(shares) if shares else None)
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        message = response.text
+    return f"status {response.status_code}, {' '.join(message.split())[:300]}"

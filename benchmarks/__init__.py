@@ -1,0 +1,1 @@
+"""Measurements of what EvolveSearch promises; see README.md."""
