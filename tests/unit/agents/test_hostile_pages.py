@@ -18,6 +18,7 @@ from agents.runner import run_rollouts
 from agents.snapshots import PageRecorder
 from agents.toolset import make_tools
 from agents.trajectory import Question, StopReason
+from agents.web.cache import WebCache
 from training.config import RewardConfig
 from training.rewards import reward_of
 
@@ -44,6 +45,13 @@ def config(**changes):
     )
 
 
+class Forgetful(WebCache):
+    """Asks the server for every visit, that of another rollout to the same page included."""
+
+    async def get(self, kind, request, make):
+        return await make()
+
+
 @pytest.fixture
 def server():
     with HostileServer() as server:
@@ -60,7 +68,9 @@ def visit_all(tokenizer, web, small, job_of, server):
         turns = [small.call("visit", url=server.url + path, goal=goal), ANSWER]
         jobs = [job_of(index) for index in range(num)]
         with PageReader(agents.visit, "http://127.0.0.1:1") as reader:
-            tools = make_tools(web, agents, "http://127.0.0.1:1", reader.fetch, recorder)
+            tools = make_tools(
+                web, agents, "http://127.0.0.1:1", reader.fetch, recorder, cache=Forgetful()
+            )
             engine = small.engine(policy, turns, max_context_tokens=8192)
             return run_rollouts(jobs, engine, policy, tools, agents, max_concurrency=16), policy
 
