@@ -100,6 +100,8 @@ class PageOpener:
         self._site_url = site_url or ""
         self._fetch = None if config.mode == "direct" else fetch
         self._remember = remember or _ask_anew
+        # Another local web may have another page at the same address.
+        self._state = str(getattr(web, "digest", ""))
         self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="visit")
 
     async def open(self, address: str) -> Opened:
@@ -116,7 +118,8 @@ class PageOpener:
             return Opened(page.url, page.title, page.text)
         if page is None:
             return await self._open_live(address, self._fetch)
-        found = await self._fetched(page.url, self._site_url + path_of(page.url), self._fetch)
+        url = self._site_url + path_of(page.url)
+        found = await self._fetched(page.url, url, self._fetch, self._state)
         if found.problem:
             # The page is there: whatever its site says, the policy has done nothing wrong.
             raise ToolFailure(f"could not read {page.url} from its site: {found.problem}")
@@ -138,18 +141,19 @@ class PageOpener:
     async def _open_live(self, address: str, fetch: Fetch) -> Opened:
         if not self._config.live or not _WEB_ADDRESS.match(address):
             return Opened(problem=NO_SUCH_PAGE)
-        found = await self._fetched(address, address, fetch)
+        found = await self._fetched(address, address, fetch, "")
         if found.problem:
             return Opened(problem=f"This page cannot be read: {found.problem}.")
         return found
 
-    async def _fetched(self, name: str, url: str, fetch: Fetch) -> Opened:
+    async def _fetched(self, name: str, url: str, fetch: Fetch, state: str) -> Opened:
         """Fetches a page; a definite no is an answer as well, and kept like one.
 
         Args:
             name: Address that names the page, whatever the site's port is today.
             url: Where to fetch it.
             fetch: Fetches it.
+            state: Digest of the local web that it is a page of; empty for the open web.
         """
 
         async def ask() -> dict[str, str]:
@@ -162,5 +166,10 @@ class PageOpener:
             return asdict(Opened(page.url, page.title, page.text))
 
         config = self._config
-        request = {"url": name, "mode": config.mode, "max_bytes": config.max_page_bytes}
+        request = {
+            "url": name,
+            "mode": config.mode,
+            "max_bytes": config.max_page_bytes,
+            "web": state,
+        }
         return Opened(**await self._remember("page", request, ask))
