@@ -29,7 +29,7 @@ from agents.web.html import path_of
 from agents.web.local import LocalWeb, open_web
 from agents.web.site import WebSite
 
-_SAMPLE_EVERY = 100
+_SAMPLE_EVERY = 25
 _PLAIN_VISITS = 100
 
 
@@ -53,11 +53,11 @@ def main() -> None:
     if options.json:
         print(json.dumps({"rows": rows, "ratio": ratio, "cores": len(os.sched_getaffinity(0))}))
         return
-    print(f"{'mode':<12}{'visits':>8}{'pages/s':>10}{'median ms':>11}{'MiB':>8}{'growth':>9}")
+    print(f"{'mode':<12}{'visits':>8}{'pages/s':>10}{'median ms':>11}{'peak MiB':>10}{'growth':>9}")
     for row in rows:
         print(
             f"{row['name']:<12}{row['visits']:>8,}{row['pages_per_s']:>10.1f}"
-            f"{row['median_ms']:>11.1f}{row['memory_mib'][-1]:>8.0f}{row['growth']:>9.1%}"
+            f"{row['median_ms']:>11.1f}{max(row['memory_mib']):>10.0f}{row['growth']:>9.1%}"
         )
     if ratio is not None:
         print(f"browser, of the plain loop: {ratio:.1f}")
@@ -124,8 +124,8 @@ async def _timed(
     start = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(at_once)))
     wall_s = time.perf_counter() - start - measuring_s
-    fifth = max(1, len(memory) // 5)
-    early, late = memory[fifth : 2 * fifth], memory[-fifth:]
+    half = len(memory) // 2
+    early, late = memory[len(memory) // 10 + 1 : half], memory[half:]
     return {
         "name": name,
         "visits": len(urls),

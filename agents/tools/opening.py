@@ -118,9 +118,8 @@ class PageOpener:
             return Opened(page.url, page.title, page.text)
         if page is None:
             return await self._open_live(address, self._fetch)
-        found = await self._fetched(
-            page.url, self._site_url + path_of(page.url), self._fetch, self._state
-        )
+        url = self._site_url + path_of(page.url)
+        found = await self._fetched(page.url, url, self._fetch, self._state)
         if found.problem:
             # The page is there: whatever its site says, the policy has done nothing wrong.
             raise ToolFailure(f"could not read {page.url} from its site: {found.problem}")
@@ -142,19 +141,19 @@ class PageOpener:
     async def _open_live(self, address: str, fetch: Fetch) -> Opened:
         if not self._config.live or not _WEB_ADDRESS.match(address):
             return Opened(problem=NO_SUCH_PAGE)
-        found = await self._fetched(address, address, fetch)
+        found = await self._fetched(address, address, fetch, "")
         if found.problem:
             return Opened(problem=f"This page cannot be read: {found.problem}.")
         return found
 
-    async def _fetched(self, name: str, url: str, fetch: Fetch, web: str = "") -> Opened:
+    async def _fetched(self, name: str, url: str, fetch: Fetch, state: str) -> Opened:
         """Fetches a page; a definite no is an answer as well, and kept like one.
 
         Args:
             name: Address that names the page, whatever the site's port is today.
             url: Where to fetch it.
             fetch: Fetches it.
-            web: Which local web it belongs to, empty for the open web.
+            state: Digest of the local web that it is a page of; empty for the open web.
         """
 
         async def ask() -> dict[str, str]:
@@ -171,6 +170,6 @@ class PageOpener:
             "url": name,
             "mode": config.mode,
             "max_bytes": config.max_page_bytes,
-            "web": web,
+            "web": state,
         }
         return Opened(**await self._remember("page", request, ask))

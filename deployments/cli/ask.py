@@ -221,6 +221,7 @@ def _show_end(
     listed = "\n".join(f"{source['title']}  {source['url']}" for source in sources)
     if sources:
         _say(console, "sources", listed)
-    read = "read with Chromium, " if chosen.config.agents.visit.mode == "browser" else ""
+    by_browser = sources and chosen.config.agents.visit.mode == "browser"
+    read = "read with Chromium, " if by_browser else ""
     calls = "1 call" if trajectory.num_tool_calls == 1 else f"{trajectory.num_tool_calls} calls"
     _say(console, "policy", f"{chosen.label}, {calls}, {read}{duration(wall_s)}", text_style="dim")

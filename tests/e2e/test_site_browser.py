@@ -1,13 +1,12 @@
 """A person with a browser finds the way through the local web: search, read, follow links."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from agents.assets.fetch import is_fetched
 from agents.assets.table import ASSETS
+from agents.fetching.chromium import find_chromium
 from agents.web.config import WebConfig
 from agents.web.local import open_web
 from agents.web.site import WebSite
@@ -19,20 +18,11 @@ CORPUS = """{"title": "Harbour", "text": "A harbour shelters ships.", "links": [
 """
 
 
-def executable() -> str | None:
-    """Chromium from the environment or the system; None leaves it to Playwright's own."""
-    named = os.environ.get("EVOLVESEARCH_CHROMIUM")
-    if named:
-        assert Path(named).exists(), f"EVOLVESEARCH_CHROMIUM is {named}, which does not exist"
-        return named
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
-        path = executable()
+        path = find_chromium()
         if path is None and not Path(started.chromium.executable_path).exists():
             pytest.fail("no Chromium: `make test` installs it, or set EVOLVESEARCH_CHROMIUM")
         # Root may not use Chromium's sandbox; only pages of this machine are opened.

@@ -119,4 +119,8 @@ def _chromiums() -> list[int]:
                 continue
             names[int(entry)], parents[int(entry)] = name, int(rest.split()[1])
     drivers = {process for process, parent in parents.items() if parent == os.getpid()}
-    return [p for p, parent in parents.items() if parent in drivers and names[p] == "chromium"]
+    return [
+        p
+        for p, parent in parents.items()
+        if parent in drivers and names[p].startswith(("chrom", "headless"))
+    ]
