@@ -19,11 +19,15 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from agents.errors import StoppedError
 from agents.tools.base import ToolFailure
 from agents.web.budget import Budget
 
 FORMAT = 1
 """Version of what is kept; answers of another version are not found."""
+
+SETTLE_S = 5.0
+"""Seconds that a spent budget leaves to the calls under way."""
 
 UNRECORDED_BYTES = 64_000_000
 """What mode `off` keeps at hand for the process, the latest used first, compressed."""
@@ -88,6 +92,7 @@ class WebCache:
         self._new: list[CachedAnswer] = []
         self._lock = Lock()
         self._flights: dict[str, asyncio.Future[Any]] = {}
+        self._stopping: set[str] = set()
         self._waiting: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         oldest = "" if ttl_s is None or mode != "replay" else _before(ttl_s)
@@ -113,6 +118,7 @@ class WebCache:
 
         Raises:
             ToolFailure: Mode `offline` does not know the answer; or as `make` raised it.
+            StoppedError: As `make` raised it, once the calls under way have come back.
         """
         key, asked = request_key(kind, request)
         self._counts["requests"] += 1
@@ -164,8 +170,13 @@ class WebCache:
         self, key: str, kind: str, asked: str, make: Callable[[], Awaitable[Any]]
     ) -> Any:
         started = time.perf_counter()
+        try:
+            made = await make()
+        except StoppedError:
+            await self._settle(key)
+            raise
         # Escaped to ASCII: a page may hold lone surrogates, which no file can.
-        response = json.dumps(await make())
+        response = json.dumps(made)
         self._keep(key, _packed(response))
         if self._mode != "off":
             answer = CachedAnswer(
@@ -180,6 +191,16 @@ class WebCache:
             with self._lock:
                 self._new.append(answer)
         return json.loads(response)
+
+    async def _settle(self, key: str) -> None:
+        """Lets calls that are paid for come back, before a spent budget ends all that waits."""
+        self._stopping.add(key)
+        others = [flight for k, flight in self._flights.items() if k not in self._stopping]
+        try:
+            if others:
+                await asyncio.wait(others, timeout=SETTLE_S)
+        finally:
+            self._stopping.discard(key)
 
     def _keep(self, key: str, data: bytes) -> None:
         self._known[key] = data

@@ -27,6 +27,8 @@ from agents.web.ranking_store import RankedPage, RankingStore, write_ranking
 _RANKING = "ranking.sqlite"
 _NUM_CANDIDATES = 48
 _NUM_NAMED = 16
+_LOOKED_AT = 4
+"""Pages looked at for each hit, where pages repeat each other."""
 _MAX_NAME_TERMS = 8
 _MAX_QUERY_TERMS = 48
 # Weights of a matched term, by where it matched, as multiples of how telling it is.
@@ -121,7 +123,9 @@ class SearchIndex:
         self._rarest = math.log(1.0 + self._searcher.num_docs / 2.0)
 
     def search(self, query: str, k: int) -> list[SearchHit]:
-        """The best pages for a query, the best first; ties go by prominence, then by url.
+        """The best pages for a query, the best first; ties go by url.
+
+        A page whose snippet stands in a better hit already comes after those that add to it.
 
         Args:
             query: Words in any order; no operators.
@@ -133,7 +137,21 @@ class SearchIndex:
         candidates = self._ranking.pages(self._candidates(query, wanted, k))
         scored = [(self._score(page, wanted), page) for page in candidates]
         scored.sort(key=lambda pair: (-pair[0], pair[1].url))
-        return [self._hit(page, score, query) for score, page in scored[:k]]
+        return self._distinct([(page, score) for score, page in scored], k, query)
+
+    def _distinct(
+        self, ranked: list[tuple[RankedPage, float]], k: int, query: str
+    ) -> list[SearchHit]:
+        """The first hits that each say something new; pages that repeat them only fill up."""
+        hits: dict[str, SearchHit] = {}
+        repeated: list[SearchHit] = []
+        for page, score in ranked[: _LOOKED_AT * k]:
+            hit = self._hit(page, score, query)
+            if hits.setdefault(hit.snippet, hit) is not hit:
+                repeated.append(hit)
+            elif len(hits) == k:
+                break
+        return [*hits.values(), *repeated][:k]
 
     def _hit(self, ranked: RankedPage, score: float, query: str) -> SearchHit:
         page = self._pages.numbered(ranked.number)

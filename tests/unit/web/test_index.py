@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.errors import AssetError
-from agents.web.index import SearchIndex
+from agents.web.index import SearchIndex, build_index
+from agents.web.page_store import PageStore, write_pages
+from agents.web.pages import Page
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,19 @@ def test_the_number_of_results_is_kept_and_scores_fall(web):
     assert len(hits) == 4
     assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
     assert len({hit.url for hit in hits}) == 4
+
+
+def test_pages_that_repeat_a_snippet_come_after_those_that_add_to_it(tmp_path):
+    said = "The bridge of Lyon is old."
+    texts = [f"{said}\nFirst copy.", f"{said}\nSecond copy.", "Lyon has a bridge too.", said]
+    pages = [Page(f"u{n}", f"Page {n}", "page", text) for n, text in enumerate(texts)]
+    write_pages(tmp_path / "pages.sqlite", pages)
+    build_index(tmp_path, pages)
+    index = SearchIndex(tmp_path, PageStore(tmp_path / "pages.sqlite"), 30)
+    hits = index.search("old bridge Lyon", 3)
+    assert [hit.snippet for hit in hits[:2]] == [said, "Lyon has a bridge too."]
+    assert hits[2].snippet == said
+    assert len({hit.url for hit in hits}) == 3
 
 
 @pytest.mark.parametrize("query", ["", "  ", "?!", "xqzzyx", "\u0000"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.errors import StoppedError
 from agents.tools.base import ToolFailure
 from agents.web import cache as cache_module
 from agents.web.budget import Budget
@@ -177,6 +178,30 @@ async def test_spending_is_put_down_with_the_next_answer():
     again = WebCache("replay", await recorded("a"))
     await again.get("page", {"url": "a"}, Web())
     assert [answer.cost for answer in again.drain()] == [0]
+
+
+async def test_a_spent_budget_lets_the_calls_under_way_come_back(monkeypatch):
+    cache, opened = WebCache("record", budget=Budget(2)), asyncio.Event()
+
+    async def paid():
+        cache.budget.charge(1, "x")
+        await opened.wait()
+        return 1
+
+    asked = [asyncio.ensure_future(cache.get("s", {"q": q}, paid)) for q in range(5)]
+    await asyncio.sleep(0.01)
+    assert not any(call.done() for call in asked)
+    opened.set()
+    first, second, *rest = await asyncio.gather(*asked, return_exceptions=True)
+    assert (first, second) == (1, 1)
+    assert [type(each) for each in rest] == [StoppedError] * 3
+    assert [answer.cost for answer in cache.drain()] == [2, 0]
+    monkeypatch.setattr(cache_module, "SETTLE_S", 0.01)
+    hanging = asyncio.ensure_future(cache.get("p", {"q": 9}, asyncio.Event().wait))
+    await asyncio.sleep(0)
+    with pytest.raises(StoppedError):
+        await cache.get("s", {"q": 3}, paid)
+    hanging.cancel()
 
 
 def test_one_cache_serves_one_event_loop_after_another():
