@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.chat_format import Tokenizer
 from agents.engines.base import PolicyEngine
+from agents.engines.config import most_open
 from agents.engines.factory import make_engine
 from agents.runner import RolloutJob, run_rollouts
 from agents.snapshots import PageRecorder
@@ -61,7 +62,7 @@ class Sampler:
             self._config.agents,
             on_finished,
             max_concurrency=self._config.engine.batch_size,
-            max_open=self._config.engine.most_open,
+            max_open=most_open(self._config.engine),
             description=description,
         )
 
