@@ -128,13 +128,6 @@ class EngineConfig(Config):
     openai: OpenAiConfig = OpenAiConfig()
     """The API of kind `openai`."""
 
-    @property
-    def most_open(self) -> int:
-        """Most trajectories in progress at once."""
-        if self.max_open is not None:
-            return self.max_open
-        return self.batch_size * (2 if self.kind == "transformers" else 8)
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.deterministic and self.dtype == "bfloat16":
@@ -154,3 +147,10 @@ class EngineConfig(Config):
                 "some of them no session; lower num_replicas or raise batch_size"
             )
         return self
+
+
+def most_open(config: EngineConfig) -> int:
+    """Most trajectories in progress at once over an engine of this configuration."""
+    if config.max_open is not None:
+        return config.max_open
+    return config.batch_size * (2 if config.kind == "transformers" else 8)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.chat_format import Tokenizer
 from agents.engines.base import PolicyEngine
+from agents.engines.config import most_open
 from agents.engines.factory import make_engine
 from agents.failures import FailureBudget
 from agents.runner import RolloutJob, run_rollouts
@@ -75,7 +76,7 @@ class Sampler:
             self._config.agents,
             finish,
             max_concurrency=self._config.engine.batch_size,
-            max_open=self._config.engine.most_open,
+            max_open=most_open(self._config.engine),
             description=description,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import MappingProxyType
 
 import pytest
 
@@ -54,9 +53,9 @@ class Gate:
     """A tool whose calls return when they are let go."""
 
     name = "search"
-    schema = MappingProxyType({"name": "search", "parameters": {"type": "object"}})
 
     def __init__(self) -> None:
+        self.schema = {"name": "search", "parameters": {"type": "object"}}
         self.calls = 0
         self.open = asyncio.Event()
 

@@ -10,7 +10,7 @@ from fake_vllm import FakeVllm
 from safetensors.torch import load_file
 
 from agents.engines.base import EngineLoad, Generation, SamplingParams
-from agents.engines.config import EngineConfig
+from agents.engines.config import EngineConfig, most_open
 from agents.engines.factory import make_engine
 from agents.engines.weights_folder import write_weights
 from agents.errors import EngineError
@@ -171,6 +171,6 @@ def test_config_of_the_kinds():
         EngineConfig(kind="vllm", deterministic=True)
     with pytest.raises(ValueError, match=r"needs openai\.model"):
         EngineConfig(kind="openai")
-    assert EngineConfig(batch_size=4).most_open == 8
-    assert EngineConfig(kind="vllm", batch_size=4).most_open == 32
-    assert EngineConfig(batch_size=4, max_open=5).most_open == 5
+    assert most_open(EngineConfig(batch_size=4)) == 8
+    assert most_open(EngineConfig(kind="vllm", batch_size=4)) == 32
+    assert most_open(EngineConfig(batch_size=4, max_open=5)) == 5
