@@ -46,7 +46,8 @@ def sample(
     if any(temperature != 1.0 for temperature in temperatures):
         scaled /= torch.tensor(temperatures, device=device)[:, None]
     ids = scaled.argmax(dim=-1) if any(greedy) else scaled.new_zeros(len(scaled)).long()
-    masses = scaled.sub_(scaled.amax(dim=-1, keepdim=True)).exp_()
+    best = scaled.amax(dim=-1, keepdim=True)
+    masses = scaled.sub_(best).exp_()
     padding = -masses.shape[-1] % BLOCK
     padded = F.pad(masses, (0, padding)) if padding else masses
     blocks = padded.view(len(padded), -1, BLOCK)
@@ -61,7 +62,11 @@ def sample(
     for row, params in enumerate(sampling):
         if params.top_p < 1 and not greedy[row]:
             ids[row] = _sample_nucleus(masses[row], params.top_p, uniforms[row])
-    logprobs = masses.gather(1, ids[:, None])[:, 0].double().log() - totals.log()
+    # Not the log of the mass, which is too small to be exact for a word that is hardly possible.
+    drawn = logits.gather(1, ids[:, None]).to(torch.float32)
+    if any(temperature != 1.0 for temperature in temperatures):
+        drawn /= torch.tensor(temperatures, device=device)[:, None]
+    logprobs = (drawn - best)[:, 0].double() - totals.log()
     return ids.tolist(), logprobs.tolist()
 
 

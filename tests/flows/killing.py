@@ -265,17 +265,21 @@ class KilledRun:
         os.kill(process.pid, signal.SIGKILL)
         killed = time.monotonic()
         process.wait()
-        while left := list(self.processes()):
-            assert time.monotonic() - killed < _DEATH_S, f"these outlive their parent: {left}"
-            time.sleep(0.02)
+        self._wait_for_children()
         process.communicate()
         return time.monotonic() - killed
+
+    def _wait_for_children(self) -> None:
+        since = time.monotonic()
+        while left := list(self.processes()):
+            assert time.monotonic() - since < _DEATH_S, f"these outlive their parent: {left}"
+            time.sleep(0.02)
 
     def _finish(self, process: subprocess.Popen[bytes], outcome: Outcome) -> None:
         out, err = process.communicate(timeout=_ATTEMPT_S)
         assert process.returncode == 0, err.decode()
         outcome.document = json.loads(out)
-        assert list(self.processes()) == []
+        self._wait_for_children()
 
     def _hit(self, moment: Moment) -> str:
         """What the kill hit, by the records that it left."""
