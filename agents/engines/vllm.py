@@ -116,7 +116,8 @@ class VllmEngine:
         """
         if self._in_flight:
             raise EngineError("cannot load weights while sessions generate; await them first")
-        folder = Path(tempfile.mkdtemp(prefix="evolvesearch-weights-"))
+        place = None if self._server is None else self._server.folder
+        folder = Path(tempfile.mkdtemp(prefix="evolvesearch-weights-", dir=place))
         try:
             write_weights(tensors, self._model_dir, folder)
             self._thread.wait(self._reload(folder))
