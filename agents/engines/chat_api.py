@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from agents.engines.answers import reason_of
 from agents.engines.config import OpenAiConfig
 from agents.errors import BudgetError, EngineError, UsageError
 
@@ -182,7 +183,7 @@ class ChatApi:
             else:
                 if response.status_code == httpx.codes.OK:
                     return self._document(response)
-                failure = f"status {response.status_code}, {_reason(response)}"
+                failure = reason_of(response)
                 if response.status_code not in _AGAIN and not response.is_server_error:
                     break
                 asked_s = _retry_after(response.headers.get("Retry-After", ""))
@@ -250,11 +251,3 @@ def _retry_after(value: str) -> float | None:
     except (ValueError, TypeError):
         return None
     return max(0.0, date.timestamp() - time.time())
-
-
-def _reason(response: httpx.Response) -> str:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        message = response.text
-    return " ".join(message.split())[:300] or "no reason given"

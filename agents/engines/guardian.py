@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,9 @@ def main(command: list[str]) -> None:
             print("guardian: the server did not end by itself", file=sys.stderr, flush=True)
     else:
         print(f"guardian: the server ended with code {code}", file=sys.stderr, flush=True)
+    if os.getppid() != starter:
+        # Log and weights are in the working folder, and nobody is left to remove them.
+        shutil.rmtree(os.getcwd(), ignore_errors=True)
     # The server's own helpers too, whatever became of it, and this process with them.
     os.killpg(os.getpgrp(), signal.SIGKILL)
 

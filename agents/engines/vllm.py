@@ -8,7 +8,6 @@ of ours, and what nobody asks for again gives way by itself.
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from agents.engines.answers import read_generation, read_load, reason_of
 from agents.engines.base import EngineLoad, Generation, SamplingParams
 from agents.engines.config import EngineConfig
 from agents.engines.http_thread import HttpThread
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 READ_LOAD_S = 0.5
 DYING_S = 10.0
 """Seconds that a server may take to end after its last answer."""
-_GAUGE = re.compile(
-    r"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc)(?:\{[^}]*\})? (\S+)$",
-    re.MULTILINE,
-)
 
 
 class VllmEngine:
@@ -120,7 +116,8 @@ class VllmEngine:
         """
         if self._in_flight:
             raise EngineError("cannot load weights while sessions generate; await them first")
-        folder = Path(tempfile.mkdtemp(prefix="evolvesearch-weights-"))
+        place = None if self._server is None else self._server.folder
+        folder = Path(tempfile.mkdtemp(prefix="evolvesearch-weights-", dir=place))
         try:
             write_weights(tensors, self._model_dir, folder)
             self._thread.wait(self._reload(folder))
@@ -169,7 +166,7 @@ class VllmEngine:
             answer = await self._post("/v1/completions", body)
         finally:
             self._in_flight -= 1
-        return _generation(answer)
+        return read_generation(answer)
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Asks the server; starts ours again where it has died."""
@@ -194,7 +191,7 @@ class VllmEngine:
             # A server whose engine died says so, and then ends.
             if response.is_server_error and server is not None and await _dies(server, url):
                 continue
-            raise EngineError(f"the vLLM server refused {path}: {_reason(response)}")
+            raise EngineError(f"the vLLM server refused {path}: {reason_of(response)}")
 
     async def _restart(self, server: VllmServer) -> None:
         """Starts the server again, once for all that noticed its death."""
@@ -241,7 +238,7 @@ class VllmEngine:
         while self._in_flight:
             try:
                 response = await self._client.get(f"{self._url}/metrics", timeout=5.0)
-                self._load = _load(response.text)
+                self._load = read_load(response.text)
             except httpx.HTTPError:
                 # A server too busy or too dead to say so says nothing new.
                 self._load = EngineLoad(0, 0)
@@ -256,39 +253,3 @@ async def _dies(server: VllmServer, url: str) -> bool:
             return True
         await asyncio.sleep(READ_LOAD_S)
     return False
-
-
-def _generation(answer: dict[str, Any]) -> Generation:
-    try:
-        choice = answer["choices"][0]
-        token_ids = tuple(choice["token_ids"])
-        logprobs = tuple(float(value) for value in choice["logprobs"]["token_logprobs"])
-        reason = choice["finish_reason"]
-    except (LookupError, TypeError, ValueError) as error:
-        raise EngineError(
-            "the server's answer has no token ids or logprobs; it must be vLLM 0.22 or newer"
-        ) from error
-    if reason not in ("stop", "length"):
-        raise EngineError(f"the vLLM server ended a generation with {reason!r}")
-    return Generation(token_ids, logprobs, reason)
-
-
-def _load(metrics: str) -> EngineLoad:
-    """Sums up the gauges of all the server's engines."""
-    sums = {"num_requests_running": 0.0, "num_requests_waiting": 0.0}
-    shares = []
-    for name, value in _GAUGE.findall(metrics):
-        if name in sums:
-            sums[name] += float(value)
-        else:
-            shares.append(float(value))
-    running, waiting = sums.values()
-    return EngineLoad(int(running), int(waiting), max(shares) if shares else None)
-
-
-def _reason(response: httpx.Response) -> str:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        message = response.text
-    return f"status {response.status_code}, {' '.join(message.split())[:300]}"

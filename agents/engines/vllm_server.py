@@ -62,6 +62,7 @@ class VllmServer:
 
     Attributes:
         model_dir: The weights that it starts with when it is started again.
+        folder: Its own folder, gone with it.
         log: Where its output goes; removed when it is stopped, kept where it died.
         url: Its address.
     """
@@ -71,8 +72,8 @@ class VllmServer:
         self._config = config
         self._max_context_tokens = max_context_tokens
         self._python = find_python(config.vllm.python)
-        self._folder = Path(tempfile.mkdtemp(prefix="evolvesearch-vllm-"))
-        self.log = self._folder / "server.log"
+        self.folder = Path(tempfile.mkdtemp(prefix="evolvesearch-vllm-"))
+        self.log = self.folder / "server.log"
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -104,7 +105,7 @@ class VllmServer:
                 stdout=log,
                 stderr=log,
                 env=self._environment(),
-                cwd=self._folder,
+                cwd=self.folder,
                 start_new_session=True,
             )
         try:
@@ -116,7 +117,7 @@ class VllmServer:
     def close(self) -> None:
         """Stops the server with all its processes and removes its log."""
         self._end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_words(self) -> str:
         """What its log says of its end, in one line, and where the log lies."""

@@ -136,6 +136,7 @@ def test_the_server_dies_with_its_starter(config, model, tmp_path):
     starter.wait()
     starter.stdout.close()
     assert gone(leader)
+    assert not list(tmp_path.glob("evolvesearch-*"))
 
 
 def test_where_vllm_is_looked_for(tmp_path, monkeypatch):
