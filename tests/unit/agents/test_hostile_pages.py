@@ -46,7 +46,7 @@ def config(**changes):
 
 
 class Forgetful(WebCache):
-    """Asks the server for every visit, that of another rollout to the same page included."""
+    """Asks for every page again, so that each visit meets the server."""
 
     async def get(self, kind, request, make):
         return await make()
