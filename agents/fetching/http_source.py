@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import time
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin
@@ -22,6 +20,7 @@ from agents.fetching.outcomes import (
 )
 from agents.fetching.transport import GuardedTransport
 from agents.fetching.unpacking import ACCEPTED, Unpacker
+from agents.pacing import retry_after_s
 
 MAX_CONNECTIONS = 64
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -133,7 +132,7 @@ def raise_for_status(status: int, retry_after: str = "") -> None:
     if status == httpx.codes.OK:
         return
     if status in _PASSING:
-        raise TransientFailure(f"it answered {status}, expected 200", _seconds(retry_after))
+        raise TransientFailure(f"it answered {status}, expected 200", retry_after_s(retry_after))
     if status in (401, 402, 403, 451):
         raise PageMissing(f"it is not open to us (status {status})")
     if status in (404, 410):
@@ -141,13 +140,3 @@ def raise_for_status(status: int, retry_after: str = "") -> None:
     if status >= 500:
         raise TransientFailure(f"it answered {status}, expected 200")
     raise PageProblem(f"it answered {status}, expected 200")
-
-
-def _seconds(retry_after: str) -> float | None:
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None

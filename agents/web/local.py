@@ -31,11 +31,11 @@ _GRAPH = "graph.json"
 _PAGES = "pages.sqlite"
 # Everything else in this package shapes what is built.
 _NOT_BUILT_FROM = (
+    "breaker.py",
     "budget.py",
     "cache.py",
     "config.py",
     "html.py",
-    "limits.py",
     "passages.py",
     "site.py",
 )

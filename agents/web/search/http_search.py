@@ -12,15 +12,17 @@ from typing import Any
 import httpx
 
 from agents.errors import UsageError
+from agents.pacing import RateLimit, backoff_s, retry_after_s
 from agents.tools.base import ToolFailure
+from agents.web.breaker import CircuitBreaker
 from agents.web.budget import Budget
-from agents.web.limits import CircuitBreaker, RateLimit, backoff_s, retry_after_s
 from agents.web.search.config import SearchConfig
 from agents.web.search.providers import PROVIDERS, Provider, ProviderRequest
 from agents.web.search.results import SearchResult, normalised
 
 NUM_ATTEMPTS = 4
 MAX_RETRY_AFTER_S = 20.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 """A provider that asks for a longer pause is taken as down: the rollout would end meanwhile."""
 MAX_ANSWER_BYTES = 4_000_000
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -126,7 +128,7 @@ class HttpSearch:
             except _AttemptFailed as failure:
                 reason = str(failure)
                 self._breaker.failed(reason)
-                wait_s = backoff_s(attempt) + (failure.wait_s or 0.0)
+                wait_s = backoff_s(attempt, FIRST_WAIT_S, LONGEST_WAIT_S) + (failure.wait_s or 0.0)
                 if failure.final or attempt == NUM_ATTEMPTS or wait_s > MAX_RETRY_AFTER_S:
                     tried = "1 attempt" if attempt == 1 else f"{attempt} attempts"
                     # The causes hold the request, and with it the key.

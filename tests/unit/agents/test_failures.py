@@ -55,6 +55,11 @@ def test_what_the_policy_did_is_not_counted(failed):
         if not reason.is_infrastructure:
             for _ in range(10):
                 budget.note(dataclasses.replace(failed, stop_reason=reason))
+    # All of the budget is left.
+    for _ in range(ALWAYS_BORNE):
+        budget.note(failed)
+    with pytest.raises(StageError, match=f"stopped: {ALWAYS_BORNE + 1} of 10"):
+        budget.note(failed)
 
 
 def test_the_stage_ends_at_once_and_frees_its_sessions(tokenizer, web, small, job_of):

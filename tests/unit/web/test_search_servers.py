@@ -159,7 +159,7 @@ def test_a_backend_serves_one_event_loop_after_another(server):
 async def test_no_server_is_a_failure(web, monkeypatch):
     from agents.web.search import http_search
 
-    monkeypatch.setattr(http_search, "backoff_s", lambda _: 0.0)
+    monkeypatch.setattr(http_search, "backoff_s", lambda *_: 0.0)
     config = SearchConfig(provider="retriever", endpoint="http://127.0.0.1:1")
     with pytest.raises(ToolFailure, match="retriever failed after 4 attempts"):
         await SearchTool(web, AgentConfig(), backend=HttpSearch(config, 30))({"query": ["x"]})
