@@ -33,8 +33,17 @@ def engine_config(args: argparse.Namespace) -> EngineConfig:
     return EngineConfig(kind="vllm", batch_size=args.at_once, vllm={"python": python})
 
 
-async def raw_rates(engine: Engine, at_once: int, seed: int) -> dict[str, float]:
-    """Tokens per second: generated at full batch and by one session alone, and prefilled."""
+async def raw_rates(
+    engine: Engine, at_once: int, prompt_tokens: int, seed: int
+) -> dict[str, float]:
+    """Tokens per second: generated at full batch and by one session alone, and prefilled.
+
+    Args:
+        engine: The engine.
+        at_once: Sessions of a full batch.
+        prompt_tokens: Tokens of a prompt that is prefilled.
+        seed: Seed of the prompts.
+    """
     stream = random.Random(seed)
 
     async def run(count: int, prompt: int, length: int) -> float:
@@ -53,11 +62,11 @@ async def raw_rates(engine: Engine, at_once: int, seed: int) -> dict[str, float]
     await run(2, 16, 4)
     alone = (await run(1, 16, 33)) - (await run(1, 16, 1))
     full = (await run(at_once, 16, 65)) - (await run(at_once, 16, 1))
-    prefill = await run(16, 512, 1)
+    prefill = await run(at_once, prompt_tokens, 1)
     return {
         "generation": at_once * 64 / full,
         "alone": 32 / alone,
-        "prefill": 16 * 512 / prefill,
+        "prefill": at_once * prompt_tokens / prefill,
     }
 
 
