@@ -202,7 +202,8 @@ class VllmEngine:
         if most is not None and most < self._max_context_tokens:
             raise EngineError(
                 f"max_context_tokens is {self._max_context_tokens}, but the server at "
-                f"{self._client.url} takes {most}; lower agents.max_context_tokens or raise its --max-model-len"
+                f"{self._client.url} takes {most}; lower agents.max_context_tokens or raise "
+                "its --max-model-len"
             )
         return str(served["id"])
 
