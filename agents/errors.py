@@ -35,6 +35,10 @@ class StageError(EvolveSearchError):
     """A stage failed; nothing half-written is visible in the store."""
 
 
+class MemoryNeedError(StageError):
+    """A training was not started: by its estimate it takes more memory than there is."""
+
+
 class EngineError(EvolveSearchError):
     """An engine could not load a model or generate with it."""
 
@@ -47,3 +51,7 @@ class StoppedError(EvolveSearchError):
 
 class BudgetError(StoppedError):
     """A paid call was not made: it might have cost more than its budget leaves."""
+
+
+class SentinelTrippedError(StoppedError):
+    """A sentinel stopped a training that was collapsing; it went back to a good checkpoint."""

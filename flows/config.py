@@ -29,6 +29,7 @@ class EvolutionConfig(StageConfig):
     @property
     def default_run_name(self) -> str:
         """Name of the run that this configuration makes: the same again resumes the same run."""
-        sections = self.model_dump(mode="json", exclude={"profile", "store"})
+        # Neither where it is kept nor what stops it makes it another run.
+        sections = self.model_dump(mode="json", exclude={"profile", "store", "sentinels"})
         digest = hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.profile)[:60]}-{digest[:8]}"

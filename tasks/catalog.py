@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from types import TracebackType
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from agents.errors import StoreError, UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.catalog_documents import DOCUMENTS
 from tasks.catalog_index import open_index
 from tasks.storage.table_files import table_dataset
-from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, VIEWS, View
+from tasks.training_steps import TRAINING_STEPS, live_steps
+from tasks.trips import TripLog
+from tasks.views import NESTED_VIEWS, RECORD_VIEWS, TABLE_VIEWS, TRIPS_VIEW, VIEWS, View
 
 _OF_THE_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
 _WHOLE = pa.decimal128(38, 0)
@@ -37,9 +41,10 @@ class Catalog:
     """The views of one store, as it was when opened.
 
     `questions`, `trajectories`, `turns`, `pages`, `page_views`, `rewards`, `verdicts`,
-    `sft_examples`, `answers`, `benchmarks`, `policies`, `stages`, `stage_artifacts`, `runs`,
-    `run_policies`, `artifacts` and `lineage`; their columns are in `docs/schema.md`. A kind that
-    nothing has written yet is an empty view of the declared columns.
+    `sft_examples`, `answers`, `benchmarks`, `training_steps`, `policies`, `stages`,
+    `stage_artifacts`, `runs`, `run_policies`, `artifacts`, `lineage` and `sentinel_trips`; their
+    columns are in `docs/schema.md`. A kind that nothing has written yet is an empty view of the
+    declared columns.
 
     Args:
         store: The store.
@@ -59,7 +64,7 @@ class Catalog:
             self._db = _database()
             self.index = opening.result()
         self._documents = {kind.name: getattr(self.index, kind.name) for kind in DOCUMENTS}
-        self._waiting = {view.name: view for view in TABLE_VIEWS}
+        self._waiting = {view.name: view for view in (*TABLE_VIEWS, TRIPS_VIEW)}
 
     def __enter__(self) -> Catalog:
         return self
@@ -108,14 +113,28 @@ class Catalog:
             words.add("trajectories")
         for name in words & set(self._waiting):
             view = self._waiting.pop(name)
+            if view is TRIPS_VIEW:
+                trips = [asdict(trip) for trip in TripLog(self._store.objects).trips()]
+                self._show(view, pa.Table.from_pylist(trips, schema=_plain(view.schema)))
+                continue
             of_kind = self.index.manifests.filter(pc.field("kind") == name)
-            if of_kind.num_rows:
-                self._open(view, of_kind)
+            live = None
+            if name == TRAINING_STEPS:
+                live = live_steps(self._store, of_kind, self.index.stages)
+            if of_kind.num_rows or live is not None:
+                self._open(view, of_kind, live)
 
-    def _open(self, view: View, manifests: pa.Table) -> None:
-        dataset = table_dataset(self._store, view.name, _plain(view.schema), manifests)
+    def _open(self, view: View, manifests: pa.Table, live: pa.Table | None) -> None:
+        schema = _plain(view.schema)
+        dataset: pads.Dataset = table_dataset(self._store, view.name, schema, manifests)
+        if live is not None:
+            more = pads.InMemoryDataset(live.select(schema.names).cast(schema))
+            dataset = pads.UnionDataset(schema, [dataset, more])
+        self._show(view, dataset)
+
+    def _show(self, view: View, rows: pa.Table | pads.Dataset) -> None:
         self._db.unregister(view.name)
-        self._db.register(view.name, dataset)
+        self._db.register(view.name, rows)
 
 
 def _database() -> duckdb.DuckDBPyConnection:
@@ -127,7 +146,7 @@ def _database() -> duckdb.DuckDBPyConnection:
     database.execute("CREATE SCHEMA internal")
     for kind in DOCUMENTS:
         _fill(database, f"CREATE TABLE internal.{kind.name} AS", kind.schema.empty_table())
-    for view in TABLE_VIEWS:
+    for view in (*TABLE_VIEWS, TRIPS_VIEW):
         database.register(view.name, _plain(view.schema).empty_table())
     for view in (*NESTED_VIEWS, *RECORD_VIEWS):
         database.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")

@@ -47,12 +47,15 @@ class CheckpointLog:
         objects: The store's objects.
         stage_key: Key of the stage.
         keep: How many of the newest stay.
+        behind: A sentinel that trips right after a checkpoint goes back to one that is at least
+            so many steps older: up to two more stay, so that there is one.
     """
 
-    def __init__(self, objects: ObjectStore, stage_key: str, keep: int) -> None:
+    def __init__(self, objects: ObjectStore, stage_key: str, keep: int, behind: int = 0) -> None:
         self._objects = objects
         self._prefix = f"partial/{stage_key}/checkpoints"
         self._keep = keep
+        self._behind = behind
 
     def save(self, checkpoint: Checkpoint) -> str:
         """Writes a checkpoint, then removes those that are too many; returns its name.
@@ -77,9 +80,23 @@ class CheckpointLog:
         }
         data = json.dumps(record, indent=1, sort_keys=True).encode()
         self._objects.put_new(f"{self._prefix}/{name}.json", data)
-        for old in self._names()[: -self._keep]:
+        names = self._names()
+        for old in sorted(set(names) - self._kept(names, checkpoint.step)):
             self._remove(old)
         return name
+
+    def roll_back(self, step: int) -> int:
+        """Removes the checkpoints after a step; returns the step of the newest left, else 0.
+
+        Raises:
+            StoreError: The store could not be changed.
+        """
+        names = self._names()
+        left = [name for name in names if _step_of(name) <= step]
+        # The newest first: whenever this is killed, what is left ends with an earlier step.
+        for name in reversed(names[len(left) :]):
+            self._remove(name)
+        return _step_of(left[-1]) if left else 0
 
     def latest(self, folder: Path) -> StoredCheckpoint | None:
         """Copies the newest checkpoint that is whole into a folder; None where there is none.
@@ -130,6 +147,13 @@ class CheckpointLog:
             raise _DamagedError(f"its record cannot be read ({type(error).__name__})") from error
         return record
 
+    def _kept(self, names: list[str], step: int) -> set[str]:
+        """Names of those that stay: the newest, and what a sentinel may go back to."""
+        # The one that is old enough by now, and the one that will be next.
+        old_enough = [name for name in names if _step_of(name) <= step - self._behind]
+        next_ = names[len(old_enough) :][:1]
+        return {*names[-self._keep :], *old_enough[-1:], *next_}
+
     def _names(self) -> list[str]:
         """Names of all checkpoints with a record, the oldest first."""
         parts = (path.rpartition("/") for path in self._objects.paths(self._prefix))
@@ -143,6 +167,10 @@ class CheckpointLog:
         # The record first: what has none does not exist.
         self._objects.delete([f"{self._prefix}/{name}.json"])
         self._objects.delete(self._objects.paths(f"{self._prefix}/{name}"))
+
+
+def _step_of(name: str) -> int:
+    return int(name.partition("-")[0])
 
 
 class _DamagedError(StoreError):

@@ -19,6 +19,7 @@ from evaluation.questions.config import QuestionsConfig
 from tasks.storage.config import StoreConfig
 from training.config import FilterConfig, RewardConfig, RlConfig, SftConfig, TrainingConfig
 from training.construction.config import ColdStartConfig
+from training.sentinels import SentinelConfig
 
 TINY_MODEL = "tiny"
 """Name of the model that is made on the spot, for rehearsals of the loop."""
@@ -74,6 +75,8 @@ class StageConfig(Config):
     """Reinforcement learning."""
     training: TrainingConfig = TrainingConfig()
     """What SFT and RL share."""
+    sentinels: SentinelConfig = SentinelConfig()
+    """What stops a training that collapses."""
     benchmark: BenchmarkConfig = BenchmarkConfig()
     """Held-out benchmarks."""
     gate: GateConfig = GateConfig()

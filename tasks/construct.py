@@ -21,10 +21,11 @@ from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.stage_task import stage_task
+from training.trackers import check_trackers
 
 
 def check_inputs(config: StageConfig) -> None:
-    """Checks that the model, the files and the key that a configuration needs are there.
+    """Checks that the model, files, key and packages that a configuration needs are there.
 
     For callers that would rather know before they start anything; fetches and digests nothing.
 
@@ -32,6 +33,7 @@ def check_inputs(config: StageConfig) -> None:
         UsageError: One of them cannot be used.
     """
     check_search(config.web)
+    check_trackers(config.training.report_to)
     if config.model != TINY_MODEL:
         local_model(config.model)
     for path in [*config.web.corpus, *_named_files(config).values()]:

@@ -13,6 +13,7 @@ from tasks.schemas import POLICIES
 from tasks.selection import part_of, rl_questions
 from tasks.stage import StageOutcome
 from tasks.stage_task import stage_task
+from tasks.training_steps import TRAINING_STEPS
 
 
 @stage_task("train by reinforcement learning")
@@ -35,7 +36,7 @@ def reinforce(
         cold_start: Reference of the cold start's trajectories, None where there are none.
 
     Returns:
-        The artifacts `policy`, `trajectories` and `pages`.
+        The artifacts `policy`, `trajectories`, `pages` and `training_steps`.
     """
     store = ArtifactStore.open(config.store)
     ref = resolve(store, "questions", questions)
@@ -55,7 +56,7 @@ def reinforce(
             "reward": config.reward,
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
-        outputs=("policy", "trajectories", "pages"),
+        outputs=("policy", "trajectories", "pages", TRAINING_STEPS),
         question_ids=[question.question_id for question in chosen],
         key_iteration=context.iteration,
     )

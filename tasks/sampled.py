@@ -12,6 +12,8 @@ from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
 from tasks.manifest import ArtifactRef
+from tasks.memory_advice import memory_advice
+from tasks.prefect_events import publish_child_event
 from tasks.sampling_inputs import ids_digest, sampling_sections
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.web_caches import SOURCES, WEB_CACHE, replayed_caches
@@ -56,7 +58,14 @@ def run_sampling(
             SOURCES: [cache.to_json() for cache in caches],
         }
         payload = payload_of(config, context, lease.key, inputs, told)
-        run_heavy(entry, payload, description=stage, lease=lease)
+        run_heavy(
+            entry,
+            payload,
+            description=stage,
+            on_event=publish_child_event,
+            lease=lease,
+            memory_advice=memory_advice(stage, config),
+        )
 
     work = StageWork(
         stage=stage,

@@ -54,6 +54,8 @@ def _line(field: pa.Field) -> str:
 def _type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return f"list of {_type(kind.value_type)}"
+    if pa.types.is_map(kind):
+        return f"map of {_type(kind.item_type)}"
     if pa.types.is_struct(kind):
         return "struct (" + ", ".join(field.name for field in kind) + ")"
     return str(kind)

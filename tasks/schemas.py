@@ -265,6 +265,47 @@ _BENCHMARKS = TableKind(
     ),
 )
 
+_TRAINING_STEPS = TableKind(
+    "training_steps",
+    "One optimizer step of SFT or RL; a stage at work shows those that it has done.",
+    ("step",),
+    pa.schema(
+        [
+            column("stage", _TEXT, "`sft` or `rl`."),
+            column("step", _INT, "Number of the step, from 1."),
+            column("num_steps", _INT, "Steps of the whole training."),
+            column("loss", _REAL, "Loss, mean over the step's loss tokens."),
+            column("grad_norm", _REAL, "Global norm of the gradient before clipping."),
+            column("learning_rate", _REAL, "Learning rate that the step used."),
+            column("tokens", pa.int64(), "Tokens of the step's sequences, prompts included."),
+            column("wall_s", _REAL, "Seconds of the step, rollouts included.", volatile=True),
+            column("tokens_per_s", _REAL, "`tokens` over `wall_s`.", volatile=True),
+            column(
+                "mfu",
+                _REAL,
+                "Model FLOPs over the peak of the devices, 0 to 1; null: the peak is not known.",
+                null=True,
+                volatile=True,
+            ),
+            column("reward_mean", _REAL, "RL: mean reward of the step's rollouts.", null=True),
+            column("answer_mean", _REAL, "RL: mean reward of the answers alone.", null=True),
+            column("format_rate", _REAL, "RL: share of rollouts of right format.", null=True),
+            column("num_mixed_groups", _INT, "RL: groups of unequal rewards.", null=True),
+            column("entropy", _REAL, "RL: mean -log p of sampled tokens, in nats.", null=True),
+            column("tool_calls", _REAL, "RL: mean number of tool calls a rollout.", null=True),
+            column("sampled_tokens", _REAL, "RL: mean sampled tokens a rollout.", null=True),
+            column("repetition", _REAL, "RL: share of repeated text, 0 to 1.", null=True),
+            column("infrastructure_rate", _REAL, "RL: share of rollouts that failed.", null=True),
+            column("ratio_mean", _REAL, "RL: mean ratio of trainer to engine.", null=True),
+            column("clip_ratio", _REAL, "RL: share of ratios that were clipped.", null=True),
+            column("token_accuracy", _REAL, "SFT: share of loss tokens ranked first.", null=True),
+            column("rollout_s", _REAL, "RL: seconds of rollouts.", null=True, volatile=True),
+            column("metrics", pa.map_(_TEXT, _REAL), "All further figures, by name."),
+            column("timings", pa.map_(_TEXT, _REAL), "Further seconds, by name.", volatile=True),
+        ]
+    ),
+)
+
 TABLES: Mapping[str, TableKind] = {
     kind.name: kind
     for kind in (
@@ -277,6 +318,7 @@ TABLES: Mapping[str, TableKind] = {
         _SFT_EXAMPLES,
         _ANSWERS,
         _BENCHMARKS,
+        _TRAINING_STEPS,
     )
 }
 """Every kind of table by name; `policies` is a kind of artifact too, but no table."""

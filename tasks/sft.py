@@ -7,10 +7,13 @@ from tasks.config import StageConfig, StageContext
 from tasks.heavy.run import run_heavy
 from tasks.jobs.payload import payload_of
 from tasks.leases import Lease
+from tasks.memory_advice import memory_advice
+from tasks.prefect_events import publish_child_event
 from tasks.references import resolve
 from tasks.schemas import POLICIES
 from tasks.stage import StageOutcome, StageWork, run_stage, skip_stage
 from tasks.stage_task import stage_task
+from tasks.training_steps import TRAINING_STEPS
 
 
 @stage_task("fine-tune on kept trajectories")
@@ -26,7 +29,7 @@ def fine_tune(
         examples: Reference of the examples.
 
     Returns:
-        The artifact `policy`, nothing where it was skipped.
+        The artifacts `policy` and `training_steps`, nothing where it was skipped.
     """
     store = ArtifactStore.open(config.store)
     inputs = {
@@ -38,7 +41,14 @@ def fine_tune(
 
     def compute(lease: Lease) -> None:
         payload = payload_of(config, context, lease.key, inputs)
-        run_heavy("tasks.jobs.sft:run", payload, description="sft", lease=lease)
+        run_heavy(
+            "tasks.jobs.sft:run",
+            payload,
+            description="sft",
+            on_event=publish_child_event,
+            lease=lease,
+            memory_advice=memory_advice("sft", config),
+        )
 
     work = StageWork(
         stage="sft",
@@ -47,7 +57,7 @@ def fine_tune(
             "training": config.training.that_matters,
         },
         inputs=list(inputs.values()),
-        outputs=("policy",),
+        outputs=("policy", TRAINING_STEPS),
         seed=config.seed,
         compute=compute,
         key_iteration=context.iteration,

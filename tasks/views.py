@@ -203,5 +203,27 @@ NESTED_VIEWS: tuple[View, ...] = (
 )
 """Views of what lies inside the trajectories."""
 
-VIEWS: tuple[View, ...] = (*TABLE_VIEWS, *NESTED_VIEWS, *RECORD_VIEWS)
+TRIPS_VIEW = View(
+    "sentinel_trips",
+    "One sentinel that stopped a training.",
+    pa.schema(
+        [
+            *_STAGE_COLUMNS,
+            column("key", _TEXT, "Key of the stage."),
+            column("tripped_at", _TEXT, "When, ISO 8601 in UTC."),
+            column("sentinel", _TEXT, "Its setting in `sentinels`."),
+            column("figure", _TEXT, "The figure that it watches."),
+            column("value", _REAL, "The figure's mean over the window."),
+            column("bound", _REAL, "What the mean was compared with."),
+            column("threshold", _REAL, "The setting; null: it is a switch.", null=True),
+            column("first_step", _INT, "First step of the window."),
+            column("step", _INT, "Last step of the window."),
+            column("back_to_step", _INT, "Step of the checkpoint gone back to; 0: the beginning."),
+            column("message", _TEXT, "All of it in one line, with what to do."),
+        ]
+    ),
+)
+"""A view of records that are read only where they are asked for."""
+
+VIEWS: tuple[View, ...] = (*TABLE_VIEWS, *NESTED_VIEWS, *RECORD_VIEWS, TRIPS_VIEW)
 """All views."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from agents.configuration import Config
+from training.trackers import TrackerName
 
 
 class RewardConfig(Config):
@@ -40,6 +41,18 @@ class FilterConfig(Config):
     none (the paper states none)."""
 
 
+_WATCH_ONLY = {
+    "checkpoint_s",
+    "checkpoint_steps",
+    "checkpoints_keep",
+    "report_to",
+    "report_folder",
+    "peak_tflops",
+    "memory_check",
+}
+"""Settings of training that change nothing in its result."""
+
+
 class TrainingConfig(Config):
     """What SFT and RL have in common."""
 
@@ -67,12 +80,22 @@ class TrainingConfig(Config):
     """Newest checkpoints kept while a training runs: an older one is gone back to where a newer
     one turns out damaged."""
 
+    report_to: tuple[TrackerName, ...] = ()
+    """Trackers that draw the figures of every step, beside the store that keeps them; empty:
+    none. `trackio`, `wandb`, `mlflow` and `tensorboard` each need their package."""
+    report_folder: str = "tracking"
+    """Folder that trackers write to, relative to where the command is given."""
+    peak_tflops: float | None = Field(default=None, gt=0.0)
+    """Most arithmetic of one device, in 10^12 operations a second, that `mfu` is a share of; None:
+    that of the accelerator where it is a known one, else there is no `mfu`."""
+    memory_check: Literal["error", "warn", "off"] = "warn"
+    """What happens where a training is estimated to need more memory than is free: it does not
+    start, it starts with a warning, or nothing is compared."""
+
     @property
     def that_matters(self) -> dict[str, Any]:
-        """The settings that the trained weights depend on: checkpoints change nothing."""
-        return self.model_dump(
-            mode="json", exclude={"checkpoint_s", "checkpoint_steps", "checkpoints_keep"}
-        )
+        """The settings that the trained weights depend on: the others only watch or keep."""
+        return self.model_dump(mode="json", exclude=_WATCH_ONLY)
 
 
 class SftConfig(Config):

@@ -53,6 +53,26 @@ def ensure_model(model: str) -> Path:
     return found
 
 
+def fetched_model(model: str) -> Path | None:
+    """The folder of a model's `config.json` where it lies on this machine; fetches nothing.
+
+    Args:
+        model: As `ensure_model` takes it.
+
+    Raises:
+        UsageError: There can be no such model, or its folder is incomplete.
+    """
+    if model == BUNDLED_MODEL:
+        folder = cache_dir() / "models" / f"{BUNDLED_MODEL}-v{_CONVERSION}"
+        return folder if folder.is_dir() else None
+    if (named := local_model(model)) is not None:
+        return named
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def local_model(model: str) -> Path | None:
     """Checks a model's name without fetching anything.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -57,6 +58,7 @@ def all_checks(config: EvolutionConfig) -> Iterator[Check]:
     yield disk()
     yield fast_bf16()
     yield from torch_and_gpu()
+    yield from training_memory(config)
     yield chromium()
     yield cached_assets()
     yield search_keys()
@@ -126,6 +128,40 @@ def torch_and_gpu() -> Iterator[Check]:
         yield Check("gpu", "warn", "there is one, but this build of torch cannot use it", hint)
     else:
         yield Check("gpu", "ok", "none; everything runs on the CPU")
+
+
+def training_memory(config: EvolutionConfig) -> Iterator[Check]:
+    """What SFT and RL of this configuration may take of the memory that is free."""
+    from agents.assets.model import fetched_model
+    from tasks.config import TINY_MODEL
+    from tasks.training_memory import training_needs
+    from training.memory_check import advice
+    from training.memory_limits import free_memory
+    from training.model_shape import ModelShape
+
+    # Of an accelerator it is known when a stage starts on it how much is free.
+    if config.model == TINY_MODEL or not _trains_on_cpu(config):
+        return
+    try:
+        folder = fetched_model(config.model)
+        if folder is None:
+            found = f"not known before {config.model} is fetched"
+            yield Check("training memory", "ok", found, "evolvesearch assets")
+            return
+        shape = ModelShape.of_folder(folder)
+    except EvolveSearchError as error:
+        yield Check("training memory", "fail", str(error))
+        return
+    bf16 = config.training.precision != "fp32" and fast_bf16().status == "ok"
+    free = free_memory()
+    for need in training_needs(config, shape, bf16=bf16, device="cpu"):
+        name = f"{need.stage} memory"
+        found = f"up to {need.estimate()}"
+        if free is None or need.num_bytes <= free:
+            yield Check(name, "ok", found)
+        else:
+            hint = f"only {free / _GIB:.2f} GiB are free: {advice(need, free)}"
+            yield Check(name, "warn", found, hint)
 
 
 def chromium() -> Check:
@@ -224,6 +260,14 @@ def pinned(path: Path) -> dict[str, str]:
     """Reads the exact versions of a constraints file, by package name."""
     rows = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", path.read_text("utf-8"), re.MULTILINE)
     return dict(rows)
+
+
+def _trains_on_cpu(config: EvolutionConfig) -> bool:
+    if config.training.device == "auto" and importlib.util.find_spec("torch"):
+        import torch
+
+        return not torch.cuda.is_available()
+    return config.training.device != "cuda"
 
 
 def _processor() -> str:

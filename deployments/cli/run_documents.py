@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.errors import UsageError
+from deployments.cli.training_table import training_rows, trip_rows
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
@@ -49,7 +50,7 @@ def summary_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
 
 
 def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
-    """A run in full: its stages, the filter's funnel, the scores of its policies.
+    """A run in full: its stages, trainings, the filter's funnel, the scores of its policies.
 
     Raises:
         StoreError: An artifact of the run cannot be read.
@@ -76,6 +77,8 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
             }
             for stage in stages
         ],
+        "training": training_rows(store, stages),
+        "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
         "iterations": _iterations(store, record, stages),
     }

@@ -61,7 +61,7 @@ def runs(settings: Settings) -> None:
 @click.argument("run")
 @shared_options
 def show(settings: Settings, run: str) -> None:
-    """Show a run: its stages, the filter's funnel, the scores of its policies.
+    """Show a run: its stages, its trainings, the filter's funnel, the scores of its policies.
 
     RUN is a name from `evolvesearch runs`, or `last`.
 
@@ -73,6 +73,7 @@ def show(settings: Settings, run: str) -> None:
     config = settings.config()
     with output(settings.json) as answer:
         from deployments.cli.run_documents import document_of, find_run
+        from deployments.cli.training_table import training_table
         from tasks.runs import RunLog
 
         store = settings.existing_store(config.store)
@@ -87,6 +88,10 @@ def show(settings: Settings, run: str) -> None:
     if record.error:
         console.print(f"error: {record.error}", style="red")
     console.print(stage_table(document["stages"]))
+    if document["training"]:
+        console.print(training_table(document["training"]))
+    for trip in document["sentinels"]:
+        console.print(f"Stopped at {trip['tripped_at']}: {trip['message']}", style="red")
     if document["funnel"]:
         table = plain_table("Filter: what became of the trajectories")
         for heading in ("iteration", "on", "verdict", "reason"):
@@ -116,8 +121,8 @@ def sql(settings: Settings, query: str, as_csv: bool, parquet: Path | None) -> N
     """Query the store with SQL; docs/schema.md lists the views and their columns.
 
     Views: questions, trajectories, turns, pages, page_views, rewards, verdicts, sft_examples,
-    policies, answers, benchmarks, runs, stages, artifacts, lineage. The dialect is DuckDB's.
-    Only the files that a filter on run, iteration or artifact leaves are opened.
+    policies, answers, benchmarks, training_steps, runs, stages, artifacts, lineage. The dialect
+    is DuckDB's. Only the files that a filter on run, iteration or artifact leaves are opened.
 
     \b
     Examples:

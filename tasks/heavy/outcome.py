@@ -9,6 +9,9 @@ from typing import Any
 
 from agents.errors import EvolveSearchError, StageError
 
+LESS_MEMORY = "lower the batch size or the context length"
+"""Advice where nobody knows better."""
+
 _MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
@@ -29,13 +32,21 @@ def num_oom_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def error_of_event(event: Mapping[str, Any], description: str, log: Path) -> EvolveSearchError:
-    """The error that a child described: its own type where it is one of ours."""
+def error_of_event(
+    event: Mapping[str, Any], description: str, log: Path, advice: str = LESS_MEMORY
+) -> EvolveSearchError:
+    """The error that a child described: its own type where it is one of ours.
+
+    Args:
+        event: What it said.
+        description: What it did.
+        log: Where its output lies.
+        advice: What to change where it ran out of memory.
+    """
     message = str(event["message"])
     if event["memory"]:
         return HeavyMemoryError(
-            f"{description} ran out of memory ({message}); "
-            f"lower the batch size or the context length; log: {log}"
+            f"{description} ran out of memory ({message}); {advice}; log: {log}"
         )
     if event["ours"]:
         for known in _tree(EvolveSearchError):
@@ -45,7 +56,9 @@ def error_of_event(event: Mapping[str, Any], description: str, log: Path) -> Evo
     return StageError(f"{description} failed: {event['type']}: {message}; log: {log}")
 
 
-def error_of_exit(code: int, oom_kills: int, description: str, log: Path) -> EvolveSearchError:
+def error_of_exit(
+    code: int, oom_kills: int, description: str, log: Path, advice: str = LESS_MEMORY
+) -> EvolveSearchError:
     """The error of a child that ended without a word.
 
     Args:
@@ -53,11 +66,11 @@ def error_of_exit(code: int, oom_kills: int, description: str, log: Path) -> Evo
         oom_kills: Kills for lack of memory while it ran.
         description: What it did.
         log: Where its output lies.
+        advice: What to change where it ran out of memory.
     """
     if code == -signal.SIGKILL and oom_kills:
         return HeavyMemoryError(
-            f"{description} was killed by the system for lack of memory; "
-            f"lower the batch size or the context length; log: {log}"
+            f"{description} was killed by the system for lack of memory; {advice}; log: {log}"
         )
     if code < 0:
         name = signal.Signals(-code).name

@@ -29,6 +29,7 @@ from agents.errors import StageError
 from agents.progress import Bar
 from tasks.heavy.launcher import SERVER
 from tasks.heavy.outcome import (
+    LESS_MEMORY,
     HeavyKilledError,
     error_of_event,
     error_of_exit,
@@ -63,6 +64,7 @@ def run_heavy(
     on_event: OnEvent | None = None,
     log: Path | None = None,
     lease: Lease | None = None,
+    memory_advice: str = LESS_MEMORY,
 ) -> dict[str, Any]:
     """Runs a function in a child process and waits for its result.
 
@@ -74,6 +76,7 @@ def run_heavy(
         log: File that its output is added to; None: a temporary one, kept where it fails.
         lease: The lease it works under: it is not free before the child is gone, and the child
             is killed where it is lost.
+        memory_advice: What to change where it runs out of memory.
 
     Returns:
         What the function returned.
@@ -108,8 +111,9 @@ def run_heavy(
             return child.result
         keep_log = True
         if child.error is not None:
-            raise error_of_event(child.error, description, log)
-        raise error_of_exit(code, num_oom_kills() - oom_kills, description, log)
+            raise error_of_event(child.error, description, log, memory_advice)
+        kills = num_oom_kills() - oom_kills
+        raise error_of_exit(code, kills, description, log, memory_advice)
     except HeavyKilledError:
         keep_log = True
         raise

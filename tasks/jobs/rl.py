@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ from agents.trajectory import Trajectory
 from tasks.checkpoints import CheckpointLog, StoredCheckpoint
 from tasks.heavy.child import Emit
 from tasks.jobs.cache_log import CacheLog
+from tasks.jobs.memory import check_rl_memory
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
+from tasks.jobs.watching import checkpoint_log, rl_line, watched_training
 from tasks.shards import ShardLog, clear_partial
 from training.checkpoints import Checkpoint, Checkpoints
 from training.reports import StepReport, TrainingReport
@@ -33,13 +36,14 @@ if TYPE_CHECKING:
     import torch
 
 
-def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
+def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Trains on `options.question_ids`; writes `pages`, `trajectories` and the new `policy`."""
     job = Job(payload)
     config = job.config
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
     questions = [known[question_id] for question_id in job.options["question_ids"]]
     model = job.store.policy_folder(job.inputs["policy"])
+    check_rl_memory(job)
     web = CacheLog(job)
 
     def reward(trajectory: Trajectory) -> Reward:
@@ -49,14 +53,16 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
         job.scratch() as folder,
         open_sampler(model, config, web.cache) as sampler,
         progress("Reinforcement learning", config.rl.num_steps, "steps") as bar,
+        ExitStack() as stack,
     ):
-        log = CheckpointLog(job.store.objects, job.key, config.training.checkpoints_keep)
+        log = checkpoint_log(job)
         resumed = log.latest(folder / "resumed")
         rollouts = _Rollouts(job, sampler, log, resumed, web)
+        watch = stack.enter_context(watched_training(job, "rl", log, resumed, emit))
 
         def on_step(step: StepReport) -> None:
-            reward_mean = "none" if step.reward_mean is None else f"{step.reward_mean:.2f}"
-            bar.update(step.step, step.num_steps, f"reward {reward_mean}")
+            bar.update(step.step, step.num_steps, rl_line(step))
+            watch.note(step)
 
         setting = RolloutSetting(sampler.tokenizer, sampler.tools, config.agents)
         report = train_rl(
@@ -73,6 +79,7 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
             rollouts.record,
             Checkpoints(rollouts.save, resumed.checkpoint if resumed else None),
         )
+        watch.finish(report)
         metrics = _metrics(report) | sampling_metrics(rollouts.recorded)
         trajectories = write_rollouts(job, rollouts.recorded, rollouts.pages)
         # The policy comes last: what it is made from is then in the store already.

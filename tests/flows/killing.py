@@ -76,8 +76,9 @@ class StoreView:
 
     @staticmethod
     def _shards(folder: Path) -> list[Path]:
-        # Beside those of trajectories lie those of the pages that they saw.
-        return [path for path in folder.rglob("*.parquet") if path.parent.name != "pages"]
+        # Beside those of trajectories lie those of the pages that they saw, and training's steps.
+        others = {"pages", "steps"}
+        return [path for path in folder.rglob("*.parquet") if path.parent.name not in others]
 
     def checkpoints(self, key: str) -> dict[str, int]:
         """Steps of a stage's checkpoints by name, those without a record included."""

@@ -55,7 +55,12 @@ def test_what_a_package_imports_is_declared(package: str) -> None:
     extras = project["optional-dependencies"]
     declared = {
         normalised(name)
-        for name in [*project["dependencies"], *extras["browser"], *extras["deepspeed"]]
+        for name in [
+            *project["dependencies"],
+            *extras["browser"],
+            *extras["deepspeed"],
+            *extras["trackers"],
+        ]
     }
     of_module = importlib.metadata.packages_distributions()
     # A distribution's own compiled part, versioned with it.

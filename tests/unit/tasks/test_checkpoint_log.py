@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.errors import StoreError
 from tasks.checkpoints import CheckpointLog
@@ -121,3 +123,38 @@ def test_a_write_that_fails_leaves_the_one_before(
     found = log(objects).latest(tmp_path / "out")
     assert found is not None
     assert found.checkpoint.step == 1
+
+
+def steps(objects: ObjectStore) -> list[int]:
+    paths = objects.paths(PREFIX)
+    return sorted(int(p.rpartition("/")[2][:8]) for p in paths if p.endswith(".json"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    window=st.integers(1, 6),
+    gaps=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    late=st.integers(1, 5),
+)
+def test_there_is_one_to_go_back_to_from_before_any_window(
+    tmp_path_factory: pytest.TempPathFactory, window: int, gaps: list[int], late: int
+) -> None:
+    """A sentinel with this window trips at any step after a checkpoint, before the next one."""
+    folder = tmp_path_factory.mktemp("kept")
+    objects = ObjectStore.open(folder / "store")
+    checkpoints = CheckpointLog(objects, "sft-1", 2, behind=window - 1)
+    step, all_steps = 0, []
+    for gap in gaps:
+        step += gap
+        all_steps.append(step)
+        checkpoints.save(made(folder, step))
+        assert len(steps(objects)) <= 4
+    tripped_at = step + late
+    last_good = tripped_at - window
+    back = checkpoints.roll_back(last_good)
+    assert steps(objects) == [kept for kept in steps(objects) if kept <= last_good]
+    assert back == max(steps(objects), default=0)
+    if all_steps[0] <= step - (window - 1):
+        assert back > 0, "the oldest was old enough: one must be left"
+    found = checkpoints.latest(folder / "out")
+    assert (found.checkpoint.step if found else 0) == back
