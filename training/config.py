@@ -171,6 +171,16 @@ class RlConfig(Config):
     falls linearly, by `overlong_penalty` at the limit; 0: off."""
     overlong_penalty: float = Field(default=1.0, gt=0.0)
     """What a rollout that fills the context loses of its reward, which may become negative."""
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Answer held-out questions (the gate's, greedily) before the first step, every so many steps
+    and at the end; the policy does not depend on it. None: never."""
+    eval_questions: int = Field(default=100, ge=1)
+    """Held-out questions of each such evaluation."""
+
+    @property
+    def that_matters(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on: evaluation changes none."""
+        return self.model_dump(mode="json", exclude={"eval_steps", "eval_questions"})
 
     @model_validator(mode="after")
     def _check(self) -> Self:

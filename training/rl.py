@@ -51,7 +51,7 @@ def train_rl(
     output_dir: Path,
     seed: int,
     on_step: Callable[[StepReport], None],
-    on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+    on_rollouts: Callable[[int, list[Trajectory], list[Reward]], Mapping[str, float] | None],
     checkpoints: Checkpoints | None = None,
 ) -> TrainingReport:
     """Trains a policy on its own rollouts and saves it.
@@ -71,7 +71,7 @@ def train_rl(
         seed: Root of the order of questions and of all rollouts' seeds.
         on_step: Called after each optimizer step.
         on_rollouts: Called with the step (from 1), all its trajectories and their rewards, before
-            the step is made.
+            the step is made; what it returns joins the step's metrics.
         checkpoints: Where checkpoints go, and the one to go on from; None: none are taken.
 
     Raises:
@@ -157,7 +157,7 @@ class _RolloutFunction:
         end_id: int,
         config: RlConfig,
         reporter: StepReporter,
-        on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+        on_rollouts: Callable[[int, list[Trajectory], list[Reward]], Mapping[str, float] | None],
     ) -> None:
         self.num_rollouts = 0
         self._sampler = sampler
@@ -189,12 +189,12 @@ class _RolloutFunction:
                 f"says {self._config.prompts_per_step} x {self._config.num_generations}"
             )
         self.num_rollouts += sum(len(group.trajectories) for group in sampled)
-        self._on_rollouts(
+        more = self._on_rollouts(
             step,
             [trajectory for group in sampled for trajectory in group.trajectories],
             [reward for group in sampled for reward in group.rewards],
         )
-        self._reporter.extras |= rollout_figures(sampled)
+        self._reporter.extras |= {**rollout_figures(sampled), **(more or {})}
         self._reporter.extras["num_mixed_groups"] = sum(group.is_mixed for group in groups)
         self._reporter.extras["rollout_s"] = time.perf_counter() - started
         fields: dict[str, list[Any]] = {
