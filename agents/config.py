@@ -21,8 +21,9 @@ class ReadingConfig(Config):
     count towards `web.budget`, too."""
 
     page_tokens: int = Field(default=512, ge=16)
-    """Most tokens of a page that the model is shown: longer ones are cut by choosing passages. An
-    API's tokens are taken for four characters each."""
+    """Most tokens of a page that the model is shown: longer ones are cut by choosing passages,
+    and to what an engine's context has room for. An API's tokens are taken for four characters
+    each."""
 
     output_tokens: int = Field(default=160, ge=16)
     """Most tokens of the model's reply."""

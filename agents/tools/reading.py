@@ -102,9 +102,10 @@ class ModelReader:
         config = self._config
         # Words are at most as many as tokens, so the second cut is left with little.
         chosen = select_passages(text, goal, config.page_tokens)
-        prompt = _prompt(
-            self._model.cut(goal, _GOAL_TOKENS), self._model.cut(chosen, config.page_tokens)
-        )
+        sought = self._model.cut(goal, _GOAL_TOKENS)
+        room = self._model.room(_prompt(sought, ""), config.output_tokens)
+        most = config.page_tokens if room is None else min(room, config.page_tokens)
+        prompt = _prompt(sought, self._model.cut(chosen, most))
         asked = json.dumps([prompt.system, prompt.user])
         identity = dict(self._model.identity)
         request = {

@@ -21,6 +21,9 @@ from agents.web.budget import Budget
 
 AGAIN_TEMPERATURE = 0.7
 """Temperature after a reply that was no such JSON: a greedy model would only repeat it."""
+LEAST_PAGE_TOKENS = 16
+SEAM_TOKENS = 4
+"""Tokens by which pieces may differ from what they were counted as apart."""
 _HARMLESS = str.maketrans("<>", "‹›")
 
 Piece = tuple[str, bool]
@@ -55,6 +58,10 @@ class PageSummarizer(Protocol):
 
     def cut(self, text: str, max_tokens: int) -> str:
         """Cuts untrusted text to about so many tokens."""
+        ...
+
+    def room(self, prompt: ReadingPrompt, max_tokens: int) -> int | None:
+        """Tokens that prompt and reply leave for a page; None: no limit is known."""
         ...
 
     async def reply(self, prompt: ReadingPrompt, max_tokens: int, attempt: int) -> Reply:
@@ -104,6 +111,10 @@ class ApiSummarizer:
         """Cuts at the end of a word, taking a token for four characters."""
         most = 4 * max_tokens
         return text if len(text) <= most else f"{text[: most - 1].rsplit(None, 1)[0]}…"
+
+    def room(self, prompt: ReadingPrompt, max_tokens: int) -> int | None:
+        """None: an API does not say."""
+        return None
 
     async def reply(self, prompt: ReadingPrompt, max_tokens: int, attempt: int) -> Reply:
         """Asks once, its greatest possible price kept free in the budget meanwhile."""
@@ -161,24 +172,31 @@ class EngineSummarizer:
         """Cuts by the policy's tokenizer."""
         return _caller().chat.cut(neutralise(text), max_tokens)
 
+    def room(self, prompt: ReadingPrompt, max_tokens: int) -> int | None:
+        """What the engine's context leaves.
+
+        Raises:
+            ToolFailure: Next to nothing.
+        """
+        caller = _caller()
+        taken = len(_prompt_ids(caller.chat, prompt)) + max_tokens + SEAM_TOKENS
+        most = caller.engine.max_context_tokens
+        if most - taken < LEAST_PAGE_TOKENS:
+            raise ToolFailure(
+                f"reading a page takes {taken} tokens beside the page, the engine has {most}: "
+                "lower agents.visit.model.output_tokens or raise agents.max_context_tokens"
+            )
+        return most - taken
+
     async def reply(self, prompt: ReadingPrompt, max_tokens: int, attempt: int) -> Reply:
         """Generates once; greedy at first.
 
         Raises:
-            ToolFailure: Prompt and reply do not fit into the engine's context.
             EngineError: The engine failed.
         """
         caller = _caller()
-        chat: ChatFormat = caller.chat
-        pieces = [(text if ours else neutralise(text), ours) for text, ours in prompt.user]
-        ids = chat.first_prompt(prompt.system, pieces)
-        most = caller.engine.max_context_tokens
-        if len(ids) + max_tokens > most:
-            raise ToolFailure(
-                f"reading a page takes {len(ids)} tokens and {max_tokens} for the reply, the "
-                f"engine has {most}: lower agents.visit.model.page_tokens or raise "
-                "agents.max_context_tokens"
-            )
+        chat = caller.chat
+        ids = _prompt_ids(chat, prompt)
         sampling = SamplingParams(
             temperature=AGAIN_TEMPERATURE if attempt else 0.0,
             top_p=1.0,
@@ -196,6 +214,11 @@ class EngineSummarizer:
 
     def close(self) -> None:
         """Does nothing: the engine is the rollout's."""
+
+
+def _prompt_ids(chat: ChatFormat, prompt: ReadingPrompt) -> list[int]:
+    pieces = [(text if ours else neutralise(text), ours) for text, ours in prompt.user]
+    return chat.first_prompt(prompt.system, pieces)
 
 
 def _caller() -> Caller:
