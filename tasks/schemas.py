@@ -88,6 +88,22 @@ _PAGE_VIEW = pa.struct(
     ]
 )
 
+_READING = pa.struct(
+    [
+        column("turn", _INT, "Index of the turn whose visit had the page read."),
+        column("page", _TEXT, "Digest of the page's snapshot; see `pages`."),
+        column("goal", _TEXT, "What was looked for."),
+        column("model", _TEXT, "Name of the model, or digest of the policy that read."),
+        column("prompt", _TEXT, "SHA-256 of what the model was shown."),
+        column("output", _TEXT, "Its last reply, as it came."),
+        column("num_attempts", _INT, "How often it was asked."),
+        column("input_tokens", _INT, "Tokens in, over all attempts."),
+        column("output_tokens", _INT, "Tokens out, over all attempts."),
+        column("cost", _REAL, "Their price when asked for; equal readings share one."),
+        column("problem", _TEXT, "Why passages were shown instead; empty: the reply was used."),
+    ]
+)
+
 _QUESTIONS = TableKind(
     "questions",
     "One question with its right answers.",
@@ -128,6 +144,12 @@ _TRAJECTORIES = TableKind(
                 "page_views",
                 pa.list_(_PAGE_VIEW),
                 "Pages behind its observations, see `page_views`; null: none were recorded.",
+                null=True,
+            ),
+            column(
+                "readings",
+                pa.list_(_READING),
+                "What models were asked about pages, see `readings`; null: none were recorded.",
                 null=True,
             ),
             column("answer", _TEXT, "The final answer, null where there was none.", null=True),
