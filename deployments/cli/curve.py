@@ -81,9 +81,13 @@ def _steps(store: Any, run: str, stage: str, iteration: int | None) -> list[dict
     from tasks.training_steps import steps_of
 
     log = RunLog(store.objects)
-    record = find_run(log.runs(), run)
+    # A stage that was run alone belongs to a name without a run's record.
+    stages = log.stages(run) if RunLog.is_name(run) else []
+    if not stages:
+        run = find_run(log.runs(), run).run
+        stages = log.stages(run)
     found = []
-    for each in log.stages(record.run):
+    for each in stages:
         if each.stage != stage or (iteration is not None and each.iteration != iteration):
             continue
         for row in steps_of(store, each):
@@ -91,7 +95,7 @@ def _steps(store: Any, run: str, stage: str, iteration: int | None) -> list[dict
             found.append({"iteration": each.iteration, **row, **more})
     if not found:
         which = "" if iteration is None else f" of iteration {iteration}"
-        raise UsageError(f"run {record.run} has no {stage} steps{which}; see evolvesearch show")
+        raise UsageError(f"run {run} has no {stage} steps{which}; see evolvesearch show")
     return found
 
 
