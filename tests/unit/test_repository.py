@@ -55,12 +55,7 @@ def test_what_a_package_imports_is_declared(package: str) -> None:
     extras = project["optional-dependencies"]
     declared = {
         normalised(name)
-        for name in [
-            *project["dependencies"],
-            *extras["browser"],
-            *extras["deepspeed"],
-            *extras["trackers"],
-        ]
+        for name in [*project["dependencies"], *extras["browser"], *extras["deepspeed"]]
     }
     of_module = importlib.metadata.packages_distributions()
     # A distribution's own compiled part, versioned with it.
