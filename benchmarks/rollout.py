@@ -7,36 +7,30 @@ more are open while others wait for their tools.
 
     python -m benchmarks.rollout --json [--engine vllm] [--model NAME] [--trajectories 128]
 
-The bound is the larger of two times that no runner can beat: the engine's work at its raw rates,
-measured before and after, and the longest trajectory alone (its latencies, and its tokens at the
-rate of a single session). Where there is no vLLM, `make vllm` is run first.
+Both systems go once before anything is counted, since an engine makes kernels for the shapes that
+it meets. The bound is the larger of two times that no runner can beat: the engine's work at its raw
+rates (the better of before and after), and the longest trajectory alone (its latencies, and its
+tokens at the rate of a single session). Where there is no vLLM, `make vllm` is run first.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
 import os
-import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from agents.assets.model import ensure_model
-from agents.engines.base import Engine, SamplingParams
-from agents.engines.config import EngineConfig
+from agents.engines.base import Engine
 from agents.engines.factory import make_engine
-from agents.engines.vllm import VllmEngine
-from agents.engines.vllm_server import find_python
-from agents.errors import EngineError
 from agents.runner import RunnerStats, run_jobs
 from agents.trajectory import StopReason
+from benchmarks.measured_engine import cpu_seconds, engine_config, raw_rates
 from benchmarks.scripted_load import (
     Load,
     ScriptedTokens,
@@ -46,48 +40,6 @@ from benchmarks.scripted_load import (
 )
 
 CONTEXT_TOKENS = 1280
-
-
-def engine_config(args: argparse.Namespace) -> EngineConfig:
-    """The engine that is asked for; makes vLLM's environment where it is missing."""
-    if args.engine == "transformers":
-        return EngineConfig(batch_size=args.at_once, num_replicas=2, threads=1)
-    try:
-        python = find_python(args.python)
-    except EngineError:
-        print("no vLLM here: running `make vllm`", file=sys.stderr)
-        root = Path(__file__).resolve().parents[1]
-        subprocess.run(["make", "vllm"], cwd=root, check=True, stdout=sys.stderr)
-        python = find_python(args.python)
-    return EngineConfig(kind="vllm", batch_size=args.at_once, vllm={"python": python})
-
-
-async def raw_rates(engine: Engine, at_once: int, seed: int) -> dict[str, float]:
-    """Tokens per second: generated at full batch and by one session alone, and prefilled."""
-    stream = random.Random(seed)
-
-    async def run(count: int, prompt: int, length: int) -> float:
-        prompts = [[stream.randrange(300, 40000) for _ in range(prompt)] for _ in range(count)]
-        started = time.perf_counter()
-        await asyncio.gather(
-            *(
-                engine.generate(f"raw {n}", ids, SamplingParams(1.0, 1.0, length, seed + n, ()))
-                for n, ids in enumerate(prompts)
-            )
-        )
-        for n in range(count):
-            engine.release(f"raw {n}")
-        return time.perf_counter() - started
-
-    await run(2, 16, 4)
-    alone = (await run(1, 16, 33)) - (await run(1, 16, 1))
-    full = (await run(at_once, 16, 65)) - (await run(at_once, 16, 1))
-    prefill = await run(16, 512, 1)
-    return {
-        "generation": at_once * 64 / full,
-        "alone": 32 / alone,
-        "prefill": 16 * 512 / prefill,
-    }
 
 
 def run_ours(engine: Engine, tokenizer: Any, load: Load, at_once: int, most: int) -> dict[str, Any]:
@@ -185,8 +137,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def compare(engine: Engine, tokenizer: Any, load: Load, args: argparse.Namespace) -> dict[str, Any]:
     at_once, most = args.at_once, args.at_once * 8
-    before = asyncio.run(raw_rates(engine, at_once, 1))
     quick = load.without_latency()
+    # An engine makes kernels for shapes that it first meets, so both systems go once uncounted.
+    warm = run_ours(engine, tokenizer, quick, at_once, most)
+    say(f"warming up: {warm['seconds']:.0f} s, {run_trl(engine, tokenizer, quick, at_once)}")
+    # What is new in a prompt, in the mean: long prompts would cost more for each token.
+    prompt_tokens = warm["prefilled"] // sum(len(script.turns) for script in load.scripts)
+    before = asyncio.run(raw_rates(engine, at_once, prompt_tokens, 1))
     parts: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         # Twice each, in an order that other work on the machine favours neither by.
         ("ours_no_latency", lambda: run_ours(engine, tokenizer, quick, at_once, most)),
@@ -207,8 +164,8 @@ def compare(engine: Engine, tokenizer: Any, load: Load, args: argparse.Namespace
     def both(name: str, value: str) -> float:
         return float(report[name][value] + report[f"{name}_again"][value])
 
-    after = asyncio.run(raw_rates(engine, at_once, 2))
-    rates = {name: (before[name] + after[name]) / 2 for name in before}
+    after = asyncio.run(raw_rates(engine, at_once, prompt_tokens, 2))
+    rates = {name: max(before[name], after[name]) for name in before}
     bound = bound_s(load, rates, report["ours"], tokenizer)
     quick_bound = bound_s(quick, rates, report["ours_no_latency"], tokenizer)
     report |= {
@@ -227,20 +184,6 @@ def compare(engine: Engine, tokenizer: Any, load: Load, args: argparse.Namespace
         "load_average": os.getloadavg(),
     }
     return report
-
-
-def cpu_seconds(engine: Engine) -> float:
-    """CPU time of the engine's processes so far: what other work on the machine left of it."""
-    if not isinstance(engine, VllmEngine):
-        return time.process_time()
-    assert engine.server is not None, "the server is ours"
-    ticks = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == engine.server.pid:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def say(text: str) -> None:

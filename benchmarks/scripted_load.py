@@ -1,8 +1,9 @@
 """A rollout load whose texts are known and whose tokens are really generated.
 
-Every trajectory makes three calls and answers. What its turns say is written beforehand; for each
-turn the engine generates just as many tokens, with the real conversation as its prompt, and the
-written turn takes their place. So any two runners do the same work, whatever the model is worth.
+Every trajectory makes its calls (three, unless told otherwise) and answers. What its turns say is
+written beforehand; for each turn the engine generates just as many tokens, with the real
+conversation as its prompt, and the written turn takes their place. So any two runners do the same
+work, whatever the model is worth.
 """
 
 from __future__ import annotations
@@ -63,8 +64,22 @@ class Load:
         return replace(self, latencies=dict.fromkeys(self.latencies, 0.0))
 
 
-def make_load(num_questions: int, num_rollouts: int, seed: int) -> Load:
-    """Writes a load; everything in it follows from the seed."""
+def make_load(
+    num_questions: int,
+    num_rollouts: int,
+    seed: int,
+    calls: tuple[int, int] = (NUM_CALLS, NUM_CALLS),
+    thought: tuple[int, int] = (3, 12),
+) -> Load:
+    """Writes a load; everything in it follows from the seed.
+
+    Args:
+        num_questions: Questions.
+        num_rollouts: Trajectories of each.
+        seed: Seed of all texts and latencies.
+        calls: Fewest and most calls of a trajectory.
+        thought: Fewest and most words of a turn's thought.
+    """
     stream = random.Random(seed)
 
     def words(least: int, most: int) -> str:
@@ -82,15 +97,16 @@ def make_load(num_questions: int, num_rollouts: int, seed: int) -> Load:
             policy="benchmark",
             source="benchmark",
         )
-        queries = tuple(f"{question} {rollout} {call} {words(2, 4)}" for call in range(NUM_CALLS))
+        count = calls[0] if calls[0] == calls[1] else stream.randint(*calls)
+        queries = tuple(f"{question} {rollout} {call} {words(2, 4)}" for call in range(count))
         turns = []
         for query in queries:
             call = json.dumps({"name": "search", "arguments": {"query": query}})
-            turns.append(f"<think>{words(3, 12)}</think>\n<tool_call>\n{call}\n</tool_call>")
+            turns.append(f"<think>{words(*thought)}</think>\n<tool_call>\n{call}\n</tool_call>")
             observations[query] = words(24, 36)
             slow = stream.random() < SLOW_SHARE
             latencies[query] = SLOW_S if slow else stream.lognormvariate(math.log(MEDIAN_S), SIGMA)
-        turns.append(f"<think>{words(3, 12)}</think>\n<answer>{words(1, 3)}</answer>")
+        turns.append(f"<think>{words(*thought)}</think>\n<answer>{words(1, 3)}</answer>")
         scripts.append(Script(job, queries, tuple(turns)))
     # Questions of one text share their prompt, as a group's rollouts do.
     texts = {script.job.question.question_id: script.job.question for script in scripts}
@@ -186,9 +202,10 @@ class ScriptedTokens:
 
 def make_setting(tokenizer: Any, load: Load) -> RolloutSetting:
     """The agent's setting for this load."""
+    most = max(len(script.queries) for script in load.scripts)
     config = AgentConfig(
-        max_turns=NUM_CALLS + 2,
-        max_tool_calls=NUM_CALLS + 1,
+        max_turns=most + 2,
+        max_tool_calls=most + 1,
         max_context_tokens=1280,
         max_turn_tokens=160,
         observation_tokens=128,

@@ -1,4 +1,9 @@
-"""One iteration of self-evolution: rollout → filter → SFT → RL → gate → benchmark."""
+"""One iteration of self-evolution: rollout → filter → SFT → RL → gate → benchmark.
+
+With `rollout.source = "rl"` the filter reads what the iteration before recorded inside RL, which is
+EvolveSearch's own order (arXiv 2505.22501): the first iteration, which has nothing to read, is RL
+alone, and n iterations are n rounds of RL with n - 1 rounds of SFT between them.
+"""
 
 from __future__ import annotations
 
@@ -67,20 +72,10 @@ def iteration(
     """
     logger = get_run_logger()
     questions = standing.questions
-    trajectories = standing.rl_trajectories if config.rollout.source == "rl" else None
-    if trajectories is None:
-        sampled = rollout(config, context, questions, standing.current, standing.cold_start)
-        trajectories = sampled["trajectories"]
-    filtered = filter_(config, context, questions, trajectories)
-    start = standing.base if config.sft.start_from == "base" else standing.current
-    tuned = sft(config, context, start, filtered["sft_examples"])
-    # Where nothing was kept, there is nothing to learn from: the current policy stays as it is.
-    candidate = tuned.get("policy", standing.current)
+    candidate, rewards = _exploit(config, context, standing)
     recorded = None
     if config.rl.enabled:
-        explored = rl(
-            config, context, questions, candidate, filtered["rewards"], standing.cold_start
-        )
+        explored = rl(config, context, questions, candidate, rewards, standing.cold_start)
         candidate, recorded = explored["policy"], explored["trajectories"]
     decision = _judge(config, context, standing, candidate)
     logger.info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
@@ -93,6 +88,28 @@ def iteration(
         benchmarks=scored["benchmarks"],
         rl_trajectories=recorded,
     )
+
+
+def _exploit(
+    config: EvolutionConfig, context: StageContext, standing: Standing
+) -> tuple[str, str | None]:
+    """Fine-tunes on filtered rollouts: the policy, and the rewards of what was filtered.
+
+    Where nothing was kept, or where RL has recorded nothing yet, there is nothing to learn from:
+    the current policy stays as it is.
+    """
+    questions = standing.questions
+    if config.rollout.source == "rl":
+        if standing.rl_trajectories is None:
+            return standing.current, None
+        trajectories = standing.rl_trajectories
+    else:
+        sampled = rollout(config, context, questions, standing.current, standing.cold_start)
+        trajectories = sampled["trajectories"]
+    filtered = filter_(config, context, questions, trajectories)
+    start = standing.base if config.sft.start_from == "base" else standing.current
+    tuned = sft(config, context, start, filtered["sft_examples"])
+    return tuned.get("policy", standing.current), filtered["rewards"]
 
 
 def _judge(

@@ -5,9 +5,9 @@ Importing this module loads neither torch nor Prefect.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.config import AgentConfig
 from agents.configuration import Config
@@ -38,7 +38,8 @@ class RolloutConfig(Config):
     """Nucleus mass to sample from; 1.0 switches it off."""
     source: Literal["fresh", "rl"] = "fresh"
     """What the filter reads: `fresh` rollouts of the current policy, or `rl`: those that the
-    iteration before recorded inside RL (the first iteration, which has none, samples)."""
+    iteration before recorded inside RL. With `rl` the first iteration, which has none, is RL alone
+    (EvolveSearch's order)."""
     reuse_cold_start_questions: bool = False
     """Roll out and train on the cold start's own questions, instead of on questions that it has
     not seen: for a rehearsal with a tiny model, which knows no others."""
@@ -82,6 +83,15 @@ class StageConfig(Config):
     """Promotion of an iteration's candidate."""
     store: StoreConfig = StoreConfig()
     """The artifact store."""
+
+    @model_validator(mode="after")
+    def _has_rollouts_to_filter(self) -> Self:
+        if self.rollout.source == "rl" and not self.rl.enabled:
+            raise ValueError(
+                "rollout.source is 'rl', but rl.enabled is false: no rollouts would ever be "
+                "recorded; set rollout.source=fresh or rl.enabled=true"
+            )
+        return self
 
 
 class StageContext(Config):

@@ -46,7 +46,8 @@ def part_of(
         cold_start: Ids of the questions that the cold start was built from.
 
     Returns:
-        As many as rollouts and RL need, fewer where there are no more.
+        As many as rollouts and RL need, fewer where there are no more; where the filter reads
+        RL's own rollouts, as many as RL needs.
 
     Raises:
         UsageError: No training question is left.
@@ -62,7 +63,8 @@ def part_of(
             f"the cold start used all {len(cold_start)} training questions and left none to roll "
             "out; lower cold_start.num_questions or raise questions.num_training"
         )
-    size = min(len(pool), config.rollout.num_questions + num_rl_questions(config.rl))
+    num_sampled = config.rollout.num_questions if config.rollout.source == "fresh" else 0
+    size = min(len(pool), num_sampled + num_rl_questions(config.rl))
     first = (iteration - 1) * size
     return [pool[(first + offset) % len(pool)] for offset in range(size)]
 

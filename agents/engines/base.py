@@ -104,6 +104,14 @@ class PolicyEngine(Engine, Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Gives up what memory it can until new weights come, for nobody generates before.
+
+        Raises:
+            EngineError: A generation is running.
+        """
+        ...
+
 
 @runtime_checkable
 class LoadReporting(Protocol):

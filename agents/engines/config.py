@@ -26,19 +26,37 @@ class VllmConfig(Config):
     request_timeout_s: float = Field(default=600.0, gt=0)
     """Seconds within which one generation must be back, its time in the server's queue included."""
 
+    sync_timeout_s: float = Field(default=300.0, gt=0)
+    """Seconds within which a server must have taken over new weights; beyond them the stage fails
+    instead of waiting."""
+
+    devices: str = ""
+    """Accelerators of the server, as `2,3`; empty: all that this process sees. The trainer's are
+    those of `CUDA_VISIBLE_DEVICES`."""
+
+    colocated: bool = False
+    """Whether trainer and server share an accelerator: the server then sleeps while the trainer
+    works and gives its memory back (CUDA and ROCm). Otherwise each needs its own `devices`."""
+
     max_restarts: int = Field(default=2, ge=0)
     """How often a server of ours that died is started again; what it was generating is asked for
     again."""
 
     gpu_memory_share: float = Field(default=0.85, gt=0, le=1)
     """Share of an accelerator's memory that the server may take; lower it where a trainer shares
-    the accelerator. Without effect on a CPU."""
+    the accelerator, `colocated` or not. Without effect on a CPU."""
 
     kv_cache_gb: int = Field(default=2, ge=1)
     """Memory for keys and values on a CPU, in GiB."""
 
     extra_args: tuple[str, ...] = ()
     """Further arguments of `vllm serve`, as `["--tensor-parallel-size=2"]`."""
+
+    @model_validator(mode="after")
+    def _sleeps_if_ours(self) -> Self:
+        if self.colocated and self.url:
+            raise ValueError("colocated is for a server of ours; leave url empty")
+        return self
 
 
 class OpenAiConfig(Config):

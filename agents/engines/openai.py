@@ -111,6 +111,9 @@ class OpenAiEngine:
             "a model behind an API cannot be trained; use engine.kind transformers or vllm for RL"
         )
 
+    def rest(self) -> None:
+        """Does nothing: the memory is another's."""
+
     def close(self) -> None:
         """Closes the connections; running requests fail."""
         self._thread.close(self._api.close())

@@ -94,6 +94,11 @@ class ReplicatedEngine:
         for engine in self._engines:
             engine.load_weights(tensors)
 
+    def rest(self) -> None:
+        """Lets all engines rest."""
+        for engine in self._engines:
+            engine.rest()
+
     def close(self) -> None:
         """Ends all engines and frees their memory; running generations fail."""
         for engine in self._engines:

@@ -12,24 +12,21 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
-from agents.engines.answers import read_generation, read_load, reason_of
+from agents.engines.answers import read_generation, read_load
 from agents.engines.base import EngineLoad, Generation, SamplingParams
 from agents.engines.config import EngineConfig
 from agents.engines.http_thread import HttpThread
+from agents.engines.vllm_client import READ_LOAD_S, VllmClient
 from agents.engines.vllm_server import MODEL_NAME, VllmServer
 from agents.engines.weights_folder import write_weights
 from agents.errors import EngineError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-READ_LOAD_S = 0.5
-DYING_S = 10.0
-"""Seconds that a server may take to end after its last answer."""
 
 
 class VllmEngine:
@@ -50,20 +47,15 @@ class VllmEngine:
         self._max_context_tokens = max_context_tokens
         self._load = EngineLoad(0, 0)
         self._in_flight = 0
-        self._restarts = 0
-        self._starting: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._swapped: Path | None = None
+        self._asleep = False
         self._server: VllmServer | None = None
         self._model = MODEL_NAME
         if not self._config.url:
             self._server = VllmServer(model_dir, config, max_context_tokens)
             self._server.start()
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(self._config.request_timeout_s, connect=10.0),
-            limits=httpx.Limits(max_connections=None),
-            trust_env=False,
-        )
+        self._client = VllmClient(self._config, self._server)
         self._thread = HttpThread("vllm")
         if self._server is None:
             try:
@@ -130,6 +122,21 @@ class VllmEngine:
             shutil.rmtree(self._swapped, ignore_errors=True)
         self._swapped = folder
 
+    def rest(self) -> None:
+        """Gives the accelerator's memory back until the next weights come, where it is shared.
+
+        Raises:
+            EngineError: A generation is running, or the server refuses.
+        """
+        if self._in_flight:
+            raise EngineError("cannot rest while sessions generate; await them first")
+        if self._config.colocated and self._server is not None and not self._asleep:
+            # Level 2 forgets the weights: those that come next replace them.
+            self._thread.wait(
+                self._client.post("/sleep?level=2", None, self._config.sync_timeout_s)
+            )
+            self._asleep = True
+
     def close(self) -> None:
         """Ends the engine, and the server where it is ours; running generations fail."""
         self._thread.close(self._client.aclose())
@@ -137,10 +144,6 @@ class VllmEngine:
             self._server.close()
         if self._swapped is not None:
             shutil.rmtree(self._swapped, ignore_errors=True)
-
-    @property
-    def _url(self) -> str:
-        return self._server.url if self._server is not None else self._config.url.rstrip("/")
 
     async def _generate(
         self, token_ids: list[int], sampling: SamplingParams, room: int
@@ -163,55 +166,25 @@ class VllmEngine:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_load())
         try:
-            answer = await self._post("/v1/completions", body)
+            answer = await self._client.post("/v1/completions", body)
         finally:
             self._in_flight -= 1
         return read_generation(answer)
 
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Asks the server; starts ours again where it has died."""
-        while True:
-            server = self._server
-            if server is not None and not server.alive:
-                await self._restart(server)
-            url = self._url
-            try:
-                response = await self._client.post(url + path, json=body)
-            except httpx.TimeoutException as error:
-                raise EngineError(
-                    f"the vLLM server did not answer within {self._config.request_timeout_s:g} s"
-                ) from error
-            except httpx.TransportError as error:
-                if server is None or not await _dies(server, url):
-                    raise EngineError(f"the vLLM server at {url} hung up: {error!r}") from error
-                continue
-            if response.status_code == httpx.codes.OK:
-                answer: dict[str, Any] = response.json() if response.content else {}
-                return answer
-            # A server whose engine died says so, and then ends.
-            if response.is_server_error and server is not None and await _dies(server, url):
-                continue
-            raise EngineError(f"the vLLM server refused {path}: {reason_of(response)}")
-
-    async def _restart(self, server: VllmServer) -> None:
-        """Starts the server again, once for all that noticed its death."""
-        if self._starting is None or self._starting.done():
-            if self._restarts >= self._config.max_restarts:
-                raise EngineError(
-                    f"the vLLM server died {self._restarts + 1} times: {server.last_words()}"
-                )
-            self._restarts += 1
-            self._starting = asyncio.create_task(asyncio.to_thread(server.start))
-        await asyncio.shield(self._starting)
-
     async def _reload(self, folder: Path) -> None:
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        limit_s = self._config.sync_timeout_s
         try:
-            await self._post("/collective_rpc", body)
-            answer = await self._post("/reset_prefix_cache", {})
+            if self._asleep:
+                await self._client.post("/wake_up?tags=weights", None, limit_s)
+            await self._client.post("/collective_rpc", body, limit_s)
+            if self._asleep:
+                await self._client.post("/wake_up?tags=kv_cache", None, limit_s)
+                self._asleep = False
+            answer = await self._client.post("/reset_prefix_cache", {}, limit_s)
         except EngineError as error:
             if self._server is not None:
-                raise
+                raise EngineError(f"the new weights did not reach the sampler: {error}") from error
             raise EngineError(
                 f"{error}; a server of another's must run with VLLM_SERVER_DEV_MODE=1 and see "
                 f"{folder.parent}"
@@ -221,35 +194,26 @@ class VllmEngine:
 
     async def _ask_for_model(self) -> str:
         try:
-            response = await self._client.get(f"{self._url}/v1/models", timeout=10.0)
-            response.raise_for_status()
+            response = await self._client.get("/v1/models", 10.0)
             served = response.json()["data"][0]
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            raise EngineError(f"no vLLM server answers at {self._url}: {error}") from error
+            raise EngineError(f"no vLLM server answers at {self._client.url}: {error}") from error
         most = served.get("max_model_len")
         if most is not None and most < self._max_context_tokens:
             raise EngineError(
-                f"max_context_tokens is {self._max_context_tokens}, but the server at {self._url} "
-                f"takes {most}; lower agents.max_context_tokens or raise its --max-model-len"
+                f"max_context_tokens is {self._max_context_tokens}, but the server at "
+                f"{self._client.url} takes {most}; lower agents.max_context_tokens or raise "
+                "its --max-model-len"
             )
         return str(served["id"])
 
     async def _read_load(self) -> None:
         while self._in_flight:
             try:
-                response = await self._client.get(f"{self._url}/metrics", timeout=5.0)
+                response = await self._client.get("/metrics", 5.0)
                 self._load = read_load(response.text)
             except httpx.HTTPError:
                 # A server too busy or too dead to say so says nothing new.
                 self._load = EngineLoad(0, 0)
             await asyncio.sleep(READ_LOAD_S)
         self._load = EngineLoad(0, 0)
-
-
-async def _dies(server: VllmServer, url: str) -> bool:
-    """Whether the server that was at `url` has ended, or does so now."""
-    for _ in range(round(DYING_S / READ_LOAD_S)):
-        if not server.alive or server.url != url:
-            return True
-        await asyncio.sleep(READ_LOAD_S)
-    return False

@@ -143,6 +143,7 @@ class VllmServer:
             f"--dtype={config.dtype}",
             f"--gpu-memory-utilization={config.vllm.gpu_memory_share}",
             "--enable-prefix-caching",
+            *(["--enable-sleep-mode"] if config.vllm.colocated else []),
             # Sampling is ours alone to say, and logprobs are those of the tempered distribution.
             "--generation-config=vllm",
             "--logprobs-mode=processed_logprobs",
@@ -180,6 +181,8 @@ class VllmServer:
         # Ours would shadow the packages of the server's own environment.
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS"):
             environment.pop(name, None)
+        if self._config.vllm.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = self._config.vllm.devices
         if self._config.threads is not None:
             environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
             environment["OMP_NUM_THREADS"] = str(self._config.threads)

@@ -143,9 +143,11 @@ class _Rollouts:
         folder = f"rollouts/{step:06d}-{named}"
         if folder not in self._folders:
             self._folders.append(folder)
-        return self._sampler.run_logged(
+        made = self._sampler.run_logged(
             jobs, f"Rollouts of step {step}", self._log(folder), self.pages
         )
+        self._sampler.engine.rest()
+        return made
 
     def record(
         self, _step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]

@@ -63,8 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "")
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "null")
         self.server.asked.append((self.path, body))
+        print("asked", self.path, flush=True)
         time.sleep(self.server.delay_s)
         if self.path in self.server.answers:
             self._send(*self.server.answers[self.path])

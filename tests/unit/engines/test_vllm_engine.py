@@ -122,6 +122,24 @@ async def test_weights_are_written_and_loaded_in_place(engine, server, tiny_mode
         await asyncio.to_thread(engine.load_weights, model.state_dict())
 
 
+async def test_weights_that_never_arrive_are_an_error_and_no_wait_without_end(
+    server, model_dirs, tiny_model
+):
+    server.delay_s = 5.0
+    settings = {"url": server.url, "sync_timeout_s": 0.2}
+    engine = make_engine(model_dirs["llama"], EngineConfig(kind="vllm", vllm=settings), 200)
+    with pytest.raises(EngineError, match=r"did not answer /collective_rpc within 0\.2 s"):
+        await asyncio.to_thread(engine.load_weights, tiny_model("llama").state_dict())
+    engine.close()
+
+
+async def test_a_server_of_anothers_is_never_put_to_sleep(engine, server):
+    await asyncio.to_thread(engine.rest)
+    assert server.asked == []
+    with pytest.raises(ValueError, match="leave url empty"):
+        EngineConfig(kind="vllm", vllm={"url": server.url, "colocated": True})
+
+
 async def test_no_weights_while_something_generates(engine, server):
     server.delay_s = 0.5
     task = asyncio.create_task(engine.generate("s", [1], SAMPLING))

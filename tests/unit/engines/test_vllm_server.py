@@ -46,8 +46,12 @@ def model(tmp_path):
 
 
 def test_a_server_starts_answers_and_leaves_nothing_behind(config, model):
-    engine = make_engine(model, config(), 64)
+    engine = make_engine(model, config(devices="3"), 64)
     server = engine.server
+    assert any(
+        "CUDA_VISIBLE_DEVICES=3" in Path(f"/proc/{process}/environ").read_text().split("\0")
+        for process in group(server.pid)
+    )
     assert server.log.read_text().strip() == "ready"
     assert len(group(server.pid)) == 2
     leader = server.pid
@@ -55,6 +59,32 @@ def test_a_server_starts_answers_and_leaves_nothing_behind(config, model):
     engine.close()
     assert gone(leader)
     assert not server.log.parent.exists()
+
+
+def test_a_server_that_shares_an_accelerator_sleeps_until_new_weights_come(
+    config, model_dirs, tiny_model
+):
+    weights = tiny_model("llama", seed=3).state_dict()
+    engine = make_engine(model_dirs["llama"], config(colocated=True), 64)
+    try:
+        command = Path(f"/proc/{group(engine.server.pid)[-1]}/cmdline").read_text()
+        assert "--enable-sleep-mode" in command
+        engine.load_weights(weights)
+        engine.rest()
+        engine.rest()
+        engine.load_weights(weights)
+        asked = [line for line in engine.server.log.read_text().splitlines() if "asked" in line]
+        assert [line.removeprefix("asked ") for line in asked] == [
+            "/collective_rpc",
+            "/reset_prefix_cache",
+            "/sleep?level=2",
+            "/wake_up?tags=weights",
+            "/collective_rpc",
+            "/wake_up?tags=kv_cache",
+            "/reset_prefix_cache",
+        ]
+    finally:
+        engine.close()
 
 
 def test_a_killed_server_is_started_again_and_asked_again(config, model):

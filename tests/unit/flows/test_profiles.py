@@ -73,6 +73,12 @@ def test_a_bad_setting_is_one_line_that_says_what_was_expected(setting: str, exp
     assert caught.value.exit_code == 2
 
 
+def test_a_loop_that_would_never_record_a_rollout_is_refused():
+    with pytest.raises(ConfigError, match="no rollouts would ever be recorded") as caught:
+        load_profile("laptop", ["rollout.source=rl", "rl.enabled=false"])
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_profile_names_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown profile 'latop' \(did you mean 'laptop'\?\)"):
         load_profile("latop")

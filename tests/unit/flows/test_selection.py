@@ -55,6 +55,25 @@ def test_parts_begin_anew_when_all_questions_are_used():
     assert part_of(QUESTIONS, config, again, ()) == part_of(QUESTIONS, config, 1, ())
 
 
+def test_a_part_that_rl_alone_asks_is_as_large_as_rl_needs():
+    config = load_profile("laptop", {**SIZES, "rollout.source": "rl"})
+    parts = [_ids(part_of(QUESTIONS, config, iteration, ())) for iteration in (1, 2)]
+    assert [len(part) for part in parts] == [8, 8]
+    assert not set(parts[0]) & set(parts[1])
+
+
+def test_the_papers_rounds_ask_eight_thousand_new_questions_each():
+    config = load_profile("paper")
+    train = _questions("train", config.questions.num_training)
+    seen: set[str] = set()
+    for iteration in range(1, config.iterations + 1):
+        part = rl_questions(part_of(train, config, iteration, ()), {}, config.rl)
+        seen |= set(_ids(part))
+        # 31 steps of 256 questions: 64 short of the paper's 8,000 a round.
+        assert len(seen) == iteration * 31 * 256
+    assert len(seen) == 4 * 7_936
+
+
 def test_a_rehearsal_works_on_the_cold_starts_own_questions():
     config = load_profile("laptop", {**SIZES, "rollout.reuse_cold_start_questions": True})
     cold = {"train-001", "train-002", "train-003"}
