@@ -25,7 +25,8 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
 
     Attributes:
         reporter: Receives `ratio_mean` (trainer's over engine's probability, 1 if they agree) and
-            `logprob_gap` (mean absolute difference in nats) of each step.
+            `logprob_gap` (mean absolute difference in nats) of each step, and its `trained_tokens`
+            and `loss_tokens`: of rollouts that have an advantage.
     """
 
     _buffered_inputs: list[dict[str, Any]]
@@ -122,6 +123,9 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         if self._micro_batch is not None:
             engine = self._micro_batch["sampling_per_token_logps"][rows, columns]
             self._report_agreement(outputs["log_probs"].detach() - engine)
+            extras = self.reporter.extras
+            extras["trained_tokens"] = extras.get("trained_tokens", 0) + int(real.sum())
+            extras["loss_tokens"] = extras.get("loss_tokens", 0) + len(packed.targets)
         shape = (len(input_ids), logits_to_keep)
         logps = torch.zeros(shape, device=device).index_put((rows, columns), outputs["log_probs"])
         return logps, -logps.detach(), None

@@ -40,9 +40,9 @@ class SentinelConfig(Config):
     """Steps in the moving mean, and in the first window that rises and growths start from."""
     non_finite: bool = True
     """Stop at once where the loss or the gradient's norm is infinite or not a number."""
-    entropy_floor: float | None = Field(default=0.005, ge=0.0)
+    entropy_floor: float | None = Field(default=0.001, ge=0.0)
     """RL: least entropy of sampled tokens, nats a token, once it has been reached; None: off."""
-    entropy_rise: float | None = Field(default=1.5, ge=0.0)
+    entropy_rise: float | None = Field(default=1.0, ge=0.0)
     """RL: most that entropy may rise above the first window's, nats a token; None: off."""
     format_floor: float | None = Field(default=0.2, ge=0.0, le=1.0)
     """RL: least share of rollouts of right format, once it has been reached; None: off."""
