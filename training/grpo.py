@@ -4,8 +4,10 @@ Rollouts without advantage (unmixed groups, infrastructure failures) have no gra
 dropped before the forward pass. What remains is sorted so that rollouts of one question share a
 forward pass and their prompt in it, and log-probabilities are computed at sampled tokens only.
 
-The ratio's denominator is the log-probability under the engine that sampled: the trainer's
-arithmetic differs from the engine's, and the clip of the ratio bounds what that can do.
+The loss is `objective.py`'s, not TRL's: TRL 1.16 ignores the log-probabilities of a rollout
+function (its correction for the engine's arithmetic, a mask of whole sequences, asks for its own
+vLLM client), and its sequence mean counts the rows of a micro-batch, from which some are dropped
+here. Advantages, the reference model and the pace of steps are TRL's.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from agents.errors import StageError
+from training.config import RlConfig
 from training.logprobs import add_scoring_forward
+from training.objective import BatchSize, EngineAgreement, batch_share, token_losses
 from training.packing import pack
 from training.trainer_setup import StepReporter
 
@@ -24,19 +29,22 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer with packed rows; built like its parent, for text models and `rollout_func`.
 
     Attributes:
-        reporter: Receives `ratio_mean` (trainer's over engine's probability, 1 if they agree) and
-            `logprob_gap` (mean absolute difference in nats) of each step, and its `trained_tokens`
-            and `loss_tokens`: of rollouts that have an advantage.
+        reporter: Receives the figures of each step that only the trainer knows; docs/training.md
+            lists them.
     """
 
     _buffered_inputs: list[dict[str, Any]]
 
-    def __init__(self, *args: Any, reporter: StepReporter, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, objective: RlConfig, reporter: StepReporter, **kwargs: Any
+    ) -> None:
         """Builds the trainer; the policy's forward must already score packed rows."""
         super().__init__(*args, **kwargs)
         self.reporter = reporter
-        self._micro_batch: dict[str, Any] | None = None
+        self._objective = objective
+        self._batch = BatchSize(1.0, 1.0)
         self._num_loss_tokens = 1
+        self._agreement = EngineAgreement()
         if self.ref_model is not None:
             add_scoring_forward(self.accelerator.unwrap_model(self.ref_model))
 
@@ -58,6 +66,8 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         }
         shared = {name: value for name, value in inputs.items() if name not in rows}
         mask = rows["completion_mask"] * rows["tool_mask"]
+        self._batch = self._size_of(mask)
+        self._agreement = EngineAgreement()
         teaches = mask.any(1) & ((rows["advantages"] != 0) | (self.beta != 0.0))
         order = sorted(
             torch.nonzero(teaches).flatten().tolist(),
@@ -71,15 +81,51 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         ]
         return self._buffered_inputs[0]
 
+    def _size_of(self, mask: torch.Tensor) -> BatchSize:
+        """Size of the batch over all processes; over their number, as gradients are averaged."""
+        local = torch.stack([mask.sum(), mask.any(1).sum()]).to(self.accelerator.device)
+        tokens, rollouts = self.accelerator.gather(local[None]).sum(0).tolist()
+        processes = self.accelerator.num_processes
+        return BatchSize(tokens / processes, rollouts / processes)
+
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         if not len(inputs["advantages"]):
             # Nothing to learn: a loss that no weight takes part in, so that even the optimizer's
             # momentum leaves the policy alone.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        self._micro_batch = {**inputs, "old_per_token_logps": inputs["sampling_per_token_logps"]}
-        loss: torch.Tensor = super()._compute_loss(model, self._micro_batch)
-        self._micro_batch = None
+        config = self._objective
+        log_probs, rows, columns = self._score(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+            inputs["completion_mask"] * inputs["tool_mask"],
+        )
+        engine = inputs["sampling_per_token_logps"][rows, columns]
+        reference = inputs["ref_per_token_logps"][rows, columns] if self.beta != 0.0 else None
+        losses = token_losses(log_probs, engine, inputs["advantages"][rows], reference, config)
+        loss = batch_share(losses.values, rows, config, self._batch)
+        if not torch.isfinite(loss):
+            raise StageError(
+                f"the RL loss became {loss.item()} at step {self.state.global_step + 1}: "
+                "lower rl.learning_rate or use training.precision=fp32"
+            )
+        extras = self.reporter.extras
+        num_tokens = int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+        extras["trained_tokens"] = extras.get("trained_tokens", 0) + num_tokens
+        extras["loss_tokens"] = extras.get("loss_tokens", 0) + len(log_probs)
+        self._agreement.add(log_probs, engine)
+        self.reporter.extras |= self._agreement.figures()
+        self._report_share("clip_ratio", losses.clipped)
+        if config.importance_sampling == "truncated":
+            self._report_share("importance_capped", losses.capped)
+        if reference is not None:
+            self._report_share("reference_kl", losses.reference_kl)
         return loss
+
+    def _report_share(self, name: str, values: torch.Tensor) -> None:
+        """Adds a micro-batch to the mean over the step's computed tokens."""
+        extras = self.reporter.extras
+        extras[name] = extras.get(name, 0.0) + values.sum().item() / self._num_loss_tokens
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -87,24 +133,44 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         logits_to_keep: int,
+        batch_size: int | None = None,
         **_: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Scores loss tokens; log-probability and entropy are 0 everywhere else.
+    ) -> tuple[torch.Tensor, None, None]:
+        """Scores every completion token: the reference model's pass."""
+        parts = []
+        size = batch_size or len(input_ids)
+        for start in range(0, len(input_ids), size):
+            ids, attention = input_ids[start : start + size], attention_mask[start : start + size]
+            mask = attention[:, -logits_to_keep:]
+            log_probs, rows, columns = self._score(model, ids, attention, mask)
+            empty = torch.zeros(mask.shape, device=log_probs.device)
+            parts.append(empty.index_put((rows, columns), log_probs))
+        return torch.cat(parts), None, None
 
-        A token's entropy is estimated by its -log p: nothing is learnt from it, and the true one
-        would take more passes over all logits.
+    def _score(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log-probabilities of the tokens in a mask of the completions.
 
-        Before the loss mask is known (the reference model's pass), every completion token counts.
+        Args:
+            model: Whose.
+            input_ids: (B, P + C) prompts, padded on the left, and completions, on the right.
+            attention_mask: (B, P + C) 1 at tokens, 0 at padding.
+            mask: (B, C) 1 at tokens to score.
+
+        Returns:
+            (M,) log-probabilities, and the row and column of each in `mask`.
         """
-        width = input_ids.shape[1] - logits_to_keep
-        mask = attention_mask.clone()
-        mask[:, :width] = 0
-        if self._micro_batch is not None:
-            mask[:, width:] = self._micro_batch["completion_mask"] * self._micro_batch["tool_mask"]
+        width = input_ids.shape[1] - mask.shape[1]
+        whole = torch.cat([torch.zeros_like(input_ids[:, :width]), mask], dim=1)
         real = attention_mask.bool()
         packed = pack(
             [ids[keep].tolist() for ids, keep in zip(input_ids, real, strict=True)],
-            [row[keep].tolist() for row, keep in zip(mask, real, strict=True)],
+            [row[keep].tolist() for row, keep in zip(whole, real, strict=True)],
         )
         device = input_ids.device
         with self.accelerator.autocast():
@@ -120,18 +186,4 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         # Prompts are padded on the left, so a token's column is its place plus the row's padding.
         padding = width - attention_mask[:, :width].sum(1)
         columns = packed.source[:, 1].to(device) + padding[rows] - width
-        if self._micro_batch is not None:
-            engine = self._micro_batch["sampling_per_token_logps"][rows, columns]
-            self._report_agreement(outputs["log_probs"].detach() - engine)
-            extras = self.reporter.extras
-            extras["trained_tokens"] = extras.get("trained_tokens", 0) + int(real.sum())
-            extras["loss_tokens"] = extras.get("loss_tokens", 0) + len(packed.targets)
-        shape = (len(input_ids), logits_to_keep)
-        logps = torch.zeros(shape, device=device).index_put((rows, columns), outputs["log_probs"])
-        return logps, -logps.detach(), None
-
-    def _report_agreement(self, difference: torch.Tensor) -> None:
-        extras = self.reporter.extras
-        for name, values in (("ratio_mean", difference.exp()), ("logprob_gap", difference.abs())):
-            share = values.sum().item() / self._num_loss_tokens
-            extras[name] = extras.get(name, 0.0) + share
+        return outputs["log_probs"], rows, columns

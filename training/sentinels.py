@@ -47,9 +47,9 @@ class SentinelConfig(Config):
     format_floor: float | None = Field(default=0.2, ge=0.0, le=1.0)
     """RL: least share of rollouts of right format, once it has been reached; None: off."""
     searches_floor: float | None = Field(default=0.1, ge=0.0)
-    """RL: fewest tool calls a rollout, once they have been reached; None: off."""
-    repetition_ceiling: float | None = Field(default=0.5, ge=0.0, le=1.0)
-    """RL: most repetition in what is sampled, as a share of it; None: off."""
+    """RL: fewest searches a rollout, once they have been reached; None: off."""
+    repetition_ceiling: float | None = Field(default=0.8, ge=0.0, le=1.0)
+    """RL: largest share of what is sampled that was said before (`repetition`); None: off."""
     length_growth: float | None = Field(default=4.0, gt=0.0)
     """RL: most sampled tokens a rollout, as a multiple of the first window's; None: off."""
     infrastructure_ceiling: float | None = Field(default=0.1, ge=0.0, le=1.0)
@@ -111,7 +111,7 @@ def _sentinels(config: SentinelConfig) -> tuple[_Sentinel, ...]:
         _Sentinel("entropy_floor", "entropy", "floor", config.entropy_floor),
         _Sentinel("entropy_rise", "entropy", "rise", config.entropy_rise),
         _Sentinel("format_floor", "format_rate", "floor", config.format_floor),
-        _Sentinel("searches_floor", "tool_calls", "floor", config.searches_floor),
+        _Sentinel("searches_floor", "searches", "floor", config.searches_floor),
         _Sentinel("repetition_ceiling", "repetition", "ceiling", config.repetition_ceiling),
         _Sentinel("length_growth", "sampled_tokens", "growth", config.length_growth),
         _Sentinel(
