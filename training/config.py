@@ -80,11 +80,12 @@ class TrainingConfig(Config):
     """Newest checkpoints kept while a training runs: an older one is gone back to where a newer
     one turns out damaged."""
 
-    report_to: tuple[TrackerName, ...] = ()
-    """Trackers that draw the figures of every step, beside the store that keeps them; empty:
-    none. `trackio`, `wandb`, `mlflow` and `tensorboard` each need their package."""
-    report_folder: str = "tracking"
-    """Folder that trackers write to, relative to where the command is given."""
+    report_to: tuple[TrackerName, ...] | None = None
+    """Trackers that draw the figures of every step, beside the store that keeps them: any of
+    `trackio`, `wandb`, `mlflow`, `tensorboard`; None: trackio where its package is installed."""
+    report_folder: str | None = None
+    """Folder that trackers write to; None: trackio where it keeps all its projects, the others in
+    `tracking`, where the command is given."""
     peak_tflops: float | None = Field(default=None, gt=0.0)
     """Most arithmetic of one device, in 10^12 operations a second, that `mfu` is a share of; None:
     that of the accelerator where it is a known one, else there is no `mfu`."""

@@ -123,7 +123,7 @@ def watched_training(
     parts = [context.run, str(context.iteration), context.subject, stage]
     tracked = TrackedRun(
         name="-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part),
-        folder=Path(training.report_folder),
+        folder=None if training.report_folder is None else Path(training.report_folder),
         first_step=len(before) + 1,
     )
     log = StepLog(job.store, job.key)
