@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from agents.errors import DivergedError
+from training.launch.world import ALONE, World
 from training.logprobs import add_scoring_forward
 from training.packing import pack
 from training.trainer_setup import StepReporter
@@ -30,10 +32,14 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
 
     _buffered_inputs: list[dict[str, Any]]
 
-    def __init__(self, *args: Any, reporter: StepReporter, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, reporter: StepReporter, world: World = ALONE, **kwargs: Any
+    ) -> None:
         """Builds the trainer; the policy's forward must already score packed rows."""
         super().__init__(*args, **kwargs)
         self.reporter = reporter
+        self.world = world
+        self._teaches_any = True
         self._micro_batch: dict[str, Any] | None = None
         self._num_loss_tokens = 1
         if self.ref_model is not None:
@@ -62,7 +68,14 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
             torch.nonzero(teaches).flatten().tolist(),
             key=lambda row: (rows["prompt_ids"][row].tolist(), mask[row].sum().item()),
         )
-        self._num_loss_tokens = max(1, int(mask[order].sum()))
+        num_loss_tokens = self.world.sum({"tokens": float(mask[order].sum())})["tokens"]
+        self._num_loss_tokens = max(1, int(num_loss_tokens))
+        self._teaches_any = num_loss_tokens > 0
+        if self.world.size > 1:
+            # Ranks stay in step: all make every pass with as many rows, those without anything to
+            # learn included. These have no loss token, and so no place in the packed row either.
+            rows["tool_mask"] = rows["tool_mask"] * teaches[:, None]
+            order += [row for row in range(len(teaches)) if not teaches[row]]
         size = self.args.per_device_train_batch_size
         self._buffered_inputs = [
             {name: value[order[start : start + size]] for name, value in rows.items()} | shared
@@ -71,13 +84,18 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         return self._buffered_inputs[0]
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        if not len(inputs["advantages"]):
+        if not self._teaches_any or not len(inputs["advantages"]):
             # Nothing to learn: a loss that no weight takes part in, so that even the optimizer's
             # momentum leaves the policy alone.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         self._micro_batch = {**inputs, "old_per_token_logps": inputs["sampling_per_token_logps"]}
         loss: torch.Tensor = super()._compute_loss(model, self._micro_batch)
         self._micro_batch = None
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the RL loss became {loss.item()} at step {self.state.global_step + 1}: "
+                "lower rl.learning_rate or use training.precision=fp32"
+            )
         return loss
 
     def _get_per_token_logps_and_entropies(
@@ -101,9 +119,11 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         if self._micro_batch is not None:
             mask[:, width:] = self._micro_batch["completion_mask"] * self._micro_batch["tool_mask"]
         real = attention_mask.bool()
+        # Without loss tokens a row is left out, but for one where there are no others.
+        scored = torch.nonzero(mask.any(1)).flatten().tolist() or [0]
         packed = pack(
-            [ids[keep].tolist() for ids, keep in zip(input_ids, real, strict=True)],
-            [row[keep].tolist() for row, keep in zip(mask, real, strict=True)],
+            [input_ids[row][real[row]].tolist() for row in scored],
+            [mask[row][real[row]].tolist() for row in scored],
         )
         device = input_ids.device
         with self.accelerator.autocast():
@@ -115,7 +135,7 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
                 targets=packed.targets.to(device),
                 temperature=self.temperature,
             )
-        rows = packed.source[:, 0].to(device)
+        rows = torch.tensor(scored, device=device)[packed.source[:, 0].to(device)]
         # Prompts are padded on the left, so a token's column is its place plus the row's padding.
         padding = width - attention_mask[:, :width].sum(1)
         columns = packed.source[:, 1].to(device) + padding[rows] - width
