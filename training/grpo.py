@@ -16,6 +16,7 @@ import torch
 from trl import GRPOTrainer
 
 from agents.errors import DivergedError
+from training.launch.idle_engine import IdleEngine
 from training.launch.world import ALONE, World
 from training.logprobs import add_scoring_forward
 from training.packing import pack
@@ -50,6 +51,18 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Writes no card: checkpoints are for this project alone."""
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        if self.is_deepspeed_enabled:
+            self.accelerator.deepspeed_engine_wrapped = IdleEngine(
+                self.accelerator.deepspeed_engine_wrapped, lambda: not self._teaches_any
+            )
+        return prepared
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        # DeepSpeed would tell that of the last step that it made.
+        return super()._get_grad_norm(*args, **kwargs) if self._teaches_any else 0.0
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         fresh = self._step % (self.args.steps_per_generation * self.num_iterations) == 0

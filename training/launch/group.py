@@ -29,6 +29,7 @@ from agents.errors import EvolveSearchError, RankDiedError, RankHungError, Stage
 from training.launch.config import LaunchConfig
 from training.launch.deepspeed_settings import ACCELERATE_CONFIG
 from training.launch.failures import Failure, worst_of
+from training.launch.machines import Machines
 from training.launch.wire import Message, Wire
 from training.memory_limits import num_oom_kills
 
@@ -67,7 +68,8 @@ class RankGroup:
         self._folder = folder
         self._launch = launch
         self._cpu = cpu
-        self._log = folder / f"ranks-{launch.machine_rank}.log"
+        machines = Machines(folder, launch.machine_rank, launch.heartbeat_s)
+        self._machines = machines if launch.num_machines > 1 else None
         self._ranks: dict[Wire, _Rank | None] = {}
         self._failures: list[Failure] = []
         self._messages: queue.Queue[dict[str, Any] | EvolveSearchError] = queue.Queue()
@@ -79,6 +81,7 @@ class RankGroup:
     def __enter__(self) -> RankGroup:
         # A socket's path must be short, so it gets a folder of its own.
         self._home = Path(tempfile.mkdtemp(prefix="evolvesearch-"))
+        self._log = self._home / "output.txt"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._home / "ranks"))
         self._listener.listen(self._launch.num_local)
@@ -140,6 +143,18 @@ class RankGroup:
                 with suppress(OSError):
                     wire.send(message)
 
+    def wait(self) -> None:
+        """Waits for the ranks of a machine without a driver to end.
+
+        Raises:
+            EvolveSearchError: Why they have ended before the training was done.
+        """
+        while self._launcher.poll() is None or self._failures:
+            with suppress(queue.Empty):
+                message = self._messages.get(timeout=_POLL_S)
+                if isinstance(message, EvolveSearchError):
+                    raise message
+
     def finish(self) -> None:
         """Waits for all ranks to end of themselves.
 
@@ -199,6 +214,8 @@ class RankGroup:
                 self._look()
                 if self._failures and self._is_time_to_tell():
                     error = worst_of(self._failures, self._launcher.poll(), self._oom_kills)
+                    if self._machines is not None:
+                        self._machines.tell(error)
                     self._end_all()
                     self._messages.put(error)
                     return
@@ -230,6 +247,9 @@ class RankGroup:
 
     def _look(self) -> None:
         now, launch = time.monotonic(), self._launch
+        elsewhere = self._machines.look() if self._machines is not None else None
+        if elsewhere is not None and not self._failures:
+            self._failures.append(Failure(elsewhere, now, None))
         there = [rank for rank in self._ranks.values() if rank is not None]
         code = self._launcher.poll()
         if code is not None and not self._failures:
