@@ -178,6 +178,7 @@ def compare(engine: Engine, tokenizer: Any, load: Load, args: argparse.Namespace
         "ratio_no_latency": both("trl_no_latency", "seconds") / both("ours_no_latency", "seconds"),
         "bound_s": bound,
         "share_of_bound": bound / report["ours"]["seconds"],
+        "share_of_no_latency": both("ours_no_latency", "seconds") / 2 / report["ours"]["seconds"],
         "bound_no_latency_s": quick_bound,
         "share_of_bound_no_latency": 2 * quick_bound / both("ours_no_latency", "seconds"),
         "busy_share": report["ours"]["busy_share"],

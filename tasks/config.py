@@ -93,6 +93,16 @@ class StageConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_room_before_the_overlong_buffer(self) -> Self:
+        buffer, limit = self.rl.overlong_buffer_tokens, self.agents.max_context_tokens
+        if buffer >= limit:
+            raise ValueError(
+                f"rl.overlong_buffer_tokens is {buffer}, but agents.max_context_tokens is {limit}: "
+                "every rollout would be punished; lower the buffer or set 0 for none"
+            )
+        return self
+
 
 class StageContext(Config):
     """Which stage of which run is meant, and whether what is there already may be reused."""

@@ -156,7 +156,7 @@ class SftConfig(Config):
 
 
 class RlConfig(Config):
-    """GRPO with DAPO's loss on groups of rollouts."""
+    """Reinforcement learning on groups of rollouts, with GRPO's or DAPO's loss."""
 
     enabled: bool = True
     """Whether an iteration has an RL stage at all."""
@@ -174,6 +174,15 @@ class RlConfig(Config):
     """Sampling temperature, in rollouts and in the trainer's logprobs (a 7B model: 1.0)."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Nucleus mass of the rollouts; below 1 their logprobs are not those of the sampler."""
+    loss: Literal["dapo", "grpo"] = "dapo"
+    """`dapo`: mean over all sampled tokens of the batch; `grpo`: mean over rollouts of each
+    rollout's mean over its tokens, in which a long rollout's tokens weigh less."""
+    importance_sampling: Literal["truncated", "ratio", "none"] = "truncated"
+    """What corrects for the engine's probabilities differing from the trainer's. `truncated`: each
+    token's loss is weighted by the trainer's over the engine's, at most `importance_cap`; `ratio`:
+    the engine's are the denominator of the clipped ratio; `none`: nothing."""
+    importance_cap: float = Field(default=2.0, gt=0.0)
+    """Largest weight of a token with `importance_sampling=truncated`."""
     epsilon_low: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Ratios below 1 minus this are clipped."""
     epsilon_high: float = Field(default=0.28, gt=0.0)
@@ -184,11 +193,19 @@ class RlConfig(Config):
     """What the advantage (reward minus its group's mean) is divided by: nothing, the group's or
     the batch's standard deviation."""
     prompts: Literal["mixed", "all"] = "mixed"
-    """`mixed` leaves groups whose rewards are all equal out of the token mean (DAPO); `all` counts
-    their tokens, which shrinks the step."""
+    """`mixed` leaves groups that are not mixed out of the loss (DAPO's dynamic sampling); `all`
+    counts their tokens, which shrinks the step."""
+    mixed_by: Literal["reward", "answer"] = "reward"
+    """What must differ within a mixed group: `reward`, so that right format is learnt where all
+    answers are wrong, or `answer`, as in DAPO: neither all right nor all wrong."""
     max_resamples: int = Field(default=0, ge=0)
     """With `mixed`: how often the places of unmixed groups are filled with fresh questions before
     the step goes ahead with what it has."""
+    overlong_buffer_tokens: int = Field(default=0, ge=0)
+    """DAPO's soft punishment of length: within so many tokens of the context's limit the reward
+    falls linearly, by `overlong_penalty` at the limit; 0: off."""
+    overlong_penalty: float = Field(default=1.0, gt=0.0)
+    """What a rollout that fills the context loses of its reward, which may become negative."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,8 +4,10 @@ Rollouts without advantage (unmixed groups, infrastructure failures) have no gra
 dropped before the forward pass. What remains is sorted so that rollouts of one question share a
 forward pass and their prompt in it, and log-probabilities are computed at sampled tokens only.
 
-The ratio's denominator is the log-probability under the engine that sampled: the trainer's
-arithmetic differs from the engine's, and the clip of the ratio bounds what that can do.
+The loss is `objective.py`'s, not TRL's: TRL 1.16 ignores the log-probabilities of a rollout
+function (its correction for the engine's arithmetic, a mask of whole sequences, asks for its own
+vLLM client), and its sequence mean counts the rows of a micro-batch, from which some are dropped
+here. Advantages, the reference model and the pace of steps are TRL's.
 """
 
 from __future__ import annotations
@@ -16,9 +18,17 @@ import torch
 from trl import GRPOTrainer
 
 from agents.errors import DivergedError
+from training.config import RlConfig
 from training.launch.idle_engine import IdleEngine
 from training.launch.world import ALONE, World
 from training.logprobs import add_scoring_forward
+from training.objective import (
+    BatchSize,
+    EngineAgreement,
+    agreement_figures,
+    batch_share,
+    token_losses,
+)
 from training.packing import pack
 from training.trainer_setup import StepReporter
 
@@ -27,22 +37,29 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer with packed rows; built like its parent, for text models and `rollout_func`.
 
     Attributes:
-        reporter: Receives `ratio_mean` (trainer's over engine's probability, 1 if they agree) and
-            `logprob_gap` (mean absolute difference in nats) of each step.
+        reporter: Receives the figures of each step that only the trainer knows; docs/training.md
+            lists them.
     """
 
     _buffered_inputs: list[dict[str, Any]]
 
     def __init__(
-        self, *args: Any, reporter: StepReporter, world: World = ALONE, **kwargs: Any
+        self,
+        *args: Any,
+        objective: RlConfig,
+        reporter: StepReporter,
+        world: World = ALONE,
+        **kwargs: Any,
     ) -> None:
         """Builds the trainer; the policy's forward must already score packed rows."""
         super().__init__(*args, **kwargs)
         self.reporter = reporter
-        self.world = world
+        self._world = world
         self._teaches_any = True
-        self._micro_batch: dict[str, Any] | None = None
+        self._objective = objective
+        self._batch = BatchSize(1.0, 1.0)
         self._num_loss_tokens = 1
+        self._agreement = EngineAgreement()
         if self.ref_model is not None:
             add_scoring_forward(self.accelerator.unwrap_model(self.ref_model))
 
@@ -64,6 +81,13 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         # DeepSpeed would tell that of the last step that it made.
         return super()._get_grad_norm(*args, **kwargs) if self._teaches_any else 0.0
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Reports a step, with what all ranks together say of the engine's arithmetic."""
+        figures = agreement_figures(self._world.sum(self._agreement.sums))
+        if self._world.is_main:  # what is reported is added up over the ranks
+            self.reporter.extras |= figures
+        super().log(logs, start_time)
+
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         fresh = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
         inputs = super()._prepare_inputs(generation_batch)
@@ -76,17 +100,19 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         }
         shared = {name: value for name, value in inputs.items() if name not in rows}
         mask = rows["completion_mask"] * rows["tool_mask"]
+        self._batch = self._size_of(mask)
+        self._agreement = EngineAgreement()
         teaches = mask.any(1) & ((rows["advantages"] != 0) | (self.beta != 0.0))
         order = sorted(
             torch.nonzero(teaches).flatten().tolist(),
             key=lambda row: (rows["prompt_ids"][row].tolist(), mask[row].sum().item()),
         )
-        num_loss_tokens = self.world.sum({"tokens": float(mask[order].sum())})["tokens"]
+        num_loss_tokens = self._world.sum({"tokens": float(mask[order].sum())})["tokens"]
         self._num_loss_tokens = max(1, int(num_loss_tokens))
         self._teaches_any = num_loss_tokens > 0
-        if self.world.size > 1:
-            # Ranks stay in step: all make every pass with as many rows, those without anything to
-            # learn included. These have no loss token, and so no place in the packed row either.
+        if self._world.size > 1:
+            # Ranks stay in step: all make every pass, those without anything to learn included.
+            # What teaches nothing has no loss token, and so no place in the packed row either.
             rows["tool_mask"] = rows["tool_mask"] * teaches[:, None]
             order += [row for row in range(len(teaches)) if not teaches[row]]
         size = self.args.per_device_train_batch_size
@@ -96,20 +122,46 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         ]
         return self._buffered_inputs[0]
 
+    def _size_of(self, mask: torch.Tensor) -> BatchSize:
+        """Size of the batch over all processes; over their number, as gradients are averaged."""
+        local = torch.stack([mask.sum(), mask.any(1).sum()]).to(self.accelerator.device)
+        tokens, rollouts = self.accelerator.gather(local[None]).sum(0).tolist()
+        processes = self.accelerator.num_processes
+        return BatchSize(tokens / processes, rollouts / processes)
+
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         if not self._teaches_any or not len(inputs["advantages"]):
             # Nothing to learn: a loss that no weight takes part in, so that even the optimizer's
             # momentum leaves the policy alone.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        self._micro_batch = {**inputs, "old_per_token_logps": inputs["sampling_per_token_logps"]}
-        loss: torch.Tensor = super()._compute_loss(model, self._micro_batch)
-        self._micro_batch = None
+        config = self._objective
+        log_probs, rows, columns = self._score(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+            inputs["completion_mask"] * inputs["tool_mask"],
+        )
+        engine = inputs["sampling_per_token_logps"][rows, columns]
+        reference = inputs["ref_per_token_logps"][rows, columns] if self.beta != 0.0 else None
+        losses = token_losses(log_probs, engine, inputs["advantages"][rows], reference, config)
+        loss = batch_share(losses.values, rows, config, self._batch)
         if not torch.isfinite(loss):
             raise DivergedError(
                 f"the RL loss became {loss.item()} at step {self.state.global_step + 1}: "
                 "lower rl.learning_rate or use training.precision=fp32"
             )
+        self._agreement.add(log_probs, engine)
+        self._report_share("clip_ratio", losses.clipped)
+        if config.importance_sampling == "truncated":
+            self._report_share("importance_capped", losses.capped)
+        if reference is not None:
+            self._report_share("reference_kl", losses.reference_kl)
         return loss
+
+    def _report_share(self, name: str, values: torch.Tensor) -> None:
+        """Adds a micro-batch to the mean over the step's computed tokens."""
+        extras = self.reporter.extras
+        extras[name] = extras.get(name, 0.0) + values.sum().item() / self._num_loss_tokens
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -117,26 +169,46 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         logits_to_keep: int,
+        batch_size: int | None = None,
         **_: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Scores loss tokens; log-probability and entropy are 0 everywhere else.
+    ) -> tuple[torch.Tensor, None, None]:
+        """Scores every completion token: the reference model's pass."""
+        parts = []
+        size = batch_size or len(input_ids)
+        for start in range(0, len(input_ids), size):
+            ids, attention = input_ids[start : start + size], attention_mask[start : start + size]
+            mask = attention[:, -logits_to_keep:]
+            log_probs, rows, columns = self._score(model, ids, attention, mask)
+            empty = torch.zeros(mask.shape, device=log_probs.device)
+            parts.append(empty.index_put((rows, columns), log_probs))
+        return torch.cat(parts), None, None
 
-        A token's entropy is estimated by its -log p: nothing is learnt from it, and the true one
-        would take more passes over all logits.
+    def _score(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log-probabilities of the tokens in a mask of the completions.
 
-        Before the loss mask is known (the reference model's pass), every completion token counts.
+        Args:
+            model: Whose.
+            input_ids: (B, P + C) prompts, padded on the left, and completions, on the right.
+            attention_mask: (B, P + C) 1 at tokens, 0 at padding.
+            mask: (B, C) 1 at tokens to score.
+
+        Returns:
+            (M,) log-probabilities, and the row and column of each in `mask`.
         """
-        width = input_ids.shape[1] - logits_to_keep
-        mask = attention_mask.clone()
-        mask[:, :width] = 0
-        if self._micro_batch is not None:
-            mask[:, width:] = self._micro_batch["completion_mask"] * self._micro_batch["tool_mask"]
+        width = input_ids.shape[1] - mask.shape[1]
+        whole = torch.cat([torch.zeros_like(input_ids[:, :width]), mask], dim=1)
         real = attention_mask.bool()
-        # Without loss tokens a row is left out, but for one where there are no others.
+        # Without a token to score a row is left out, but for one where there are no others.
         scored = torch.nonzero(mask.any(1)).flatten().tolist() or [0]
         packed = pack(
             [input_ids[row][real[row]].tolist() for row in scored],
-            [mask[row][real[row]].tolist() for row in scored],
+            [whole[row][real[row]].tolist() for row in scored],
         )
         device = input_ids.device
         with self.accelerator.autocast():
@@ -152,15 +224,4 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         # Prompts are padded on the left, so a token's column is its place plus the row's padding.
         padding = width - attention_mask[:, :width].sum(1)
         columns = packed.source[:, 1].to(device) + padding[rows] - width
-        if self._micro_batch is not None:
-            engine = self._micro_batch["sampling_per_token_logps"][rows, columns]
-            self._report_agreement(outputs["log_probs"].detach() - engine)
-        shape = (len(input_ids), logits_to_keep)
-        logps = torch.zeros(shape, device=device).index_put((rows, columns), outputs["log_probs"])
-        return logps, -logps.detach(), None
-
-    def _report_agreement(self, difference: torch.Tensor) -> None:
-        extras = self.reporter.extras
-        for name, values in (("ratio_mean", difference.exp()), ("logprob_gap", difference.abs())):
-            share = values.sum().item() / self._num_loss_tokens
-            extras[name] = extras.get(name, 0.0) + share
+        return outputs["log_probs"], rows, columns

@@ -15,6 +15,9 @@ from agents.trajectory import Question, StopReason, Trajectory
 from evaluation.scoring import score_answer
 from training.config import RewardConfig
 
+SAME_REWARD = 1e-6
+"""Rewards closer than this are equal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reward:
@@ -23,13 +26,21 @@ class Reward:
     Attributes:
         format: 1.0 if it strictly followed the protocol up to an answer, else 0.0.
         answer: Score of the answer, from 0 to 1.
-        total: The reward, from 0 to 1; None if the trajectory ended for reasons of the
-            infrastructure, which is neither right nor wrong and takes part in no baseline.
+        total: The reward, from 0 to 1 before RL shapes it; None if the trajectory ended for
+            reasons of the infrastructure, which is neither right nor wrong and takes part in no
+            baseline.
+        overlong: What RL took from the total for the rollout's length, 0 or less.
     """
 
     format: float
     answer: float
     total: float | None
+    overlong: float = 0.0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer earned all that an answer can."""
+        return self.answer > 1.0 - SAME_REWARD
 
 
 def reward_of(trajectory: Trajectory, question: Question, config: RewardConfig) -> Reward:

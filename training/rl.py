@@ -1,4 +1,4 @@
-"""Reinforcement learning with TRL's GRPOTrainer: DAPO's loss on rollouts of the real agent.
+"""Reinforcement learning with TRL's GRPOTrainer on rollouts of the real agent.
 
 The trainer never generates: its rollout function asks the caller to roll questions out with the
 current weights, by the same runner as every other rollout, and hands back tokens, masks and
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Protocol
 
 import torch
@@ -31,7 +30,8 @@ from training.memory import release_memory
 from training.policy_folder import load_policy, resolve_precision, save_policy
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward
-from training.rollout_groups import Group, GroupSampler, RolloutRequest
+from training.rollout_figures import rollout_figures
+from training.rollout_groups import GroupSampler, RolloutRequest
 from training.step_rows import StepRows
 from training.trainer_setup import (
     StepReporter,
@@ -44,9 +44,6 @@ from training.trainer_setup import (
 from training.weights import kept_weights
 
 __all__ = ["RolloutRequest", "fit_rl", "train_rl"]
-
-RENAMED = {"clip_ratio/region_mean": "clip_ratio"}
-"""Of the trainer's own figures, those that are reported, and as what."""
 
 
 def train_rl(
@@ -108,7 +105,7 @@ def train_rl(
         ranks = RankedTraining(model_dir, config, training, output_dir, seed, on_step, checkpoints)
         steps = ranks.rl(rollouts.of_step, progress)
     else:
-        reporter = StepReporter(on_step, RENAMED)
+        reporter = StepReporter(on_step, {})
         checkpointer = Checkpointer(checkpoints, training, reporter, progress)
         with training_session(training), trainer_folder(output_dir) as scratch:
             fit_rl(
@@ -169,9 +166,6 @@ def fit_rl(
         warmup_steps=config.warmup_steps,
         temperature=config.temperature,
         top_p=config.top_p,
-        loss_type="dapo",
-        epsilon=config.epsilon_low,
-        epsilon_high=config.epsilon_high,
         beta=config.kl_coefficient,
         scale_rewards=config.advantage,
         mask_truncated_completions=False,
@@ -191,6 +185,7 @@ def fit_rl(
         processing_class=tokenizer,
         rollout_func=_RolloutFunction(rows, reporter, world),
         peft_config=adapters(training.lora, dropout=False),
+        objective=config,
         reporter=reporter,
         world=world,
     )
@@ -308,7 +303,7 @@ class GroupRows:
             [trajectory for group in sampled for trajectory in group.trajectories],
             [reward for group in sampled for reward in group.rewards],
         )
-        figures = _figures(sampled)
+        figures = rollout_figures(sampled)
         figures["num_mixed_groups"] = sum(group.is_mixed for group in groups)
         fields: dict[str, list[Any]] = {
             name: []
@@ -323,7 +318,9 @@ class GroupRows:
                 logprobs = list(trajectory.logprobs[start:])
                 mask = list(trajectory.loss_mask[start:])
                 if not prompt or not completion:
-                    prompt = self._prompt_ids_of(group.question)
+                    # Never computed but by a reference model, for which one token does: the
+                    # question may be longer than any context.
+                    prompt = self._prompt_ids_of(group.question)[:1]
                     completion, logprobs, mask = [self._end_id], [0.0], [0]
                 if not counts or reward.total is None:
                     mask = [0] * len(mask)
@@ -333,25 +330,3 @@ class GroupRows:
                 fields["env_mask"].append(mask)
                 fields["rollout_reward"].append(reward.total)
         return StepRows(fields, figures)
-
-
-def _figures(groups: Sequence[Group]) -> dict[str, float]:
-    """What a step's rollouts were like, to watch for collapse."""
-    trajectories = [trajectory for group in groups for trajectory in group.trajectories]
-    rewards = [reward for group in groups for reward in group.rewards]
-    scored = [reward for reward in rewards if reward.total is not None]
-    num_sampled = sum(sum(trajectory.loss_mask) for trajectory in trajectories)
-    figures = {
-        "tokens": float(sum(len(trajectory.token_ids) for trajectory in trajectories)),
-        "infrastructure_rate": 1.0 - len(scored) / len(rewards),
-        "tool_calls": fmean(trajectory.num_tool_calls for trajectory in trajectories),
-        "sampled_tokens": num_sampled / len(trajectories),
-        # The mean of -log p over samples estimates the entropy of the sampling distribution.
-        "entropy": -sum(sum(trajectory.logprobs) for trajectory in trajectories)
-        / max(1, num_sampled),
-    }
-    if scored:
-        figures["reward_mean"] = fmean(reward.total or 0.0 for reward in scored)
-        figures["format_rate"] = fmean(reward.format for reward in scored)
-        figures["answer_mean"] = fmean(reward.answer for reward in scored)
-    return figures

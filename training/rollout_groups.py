@@ -2,24 +2,23 @@
 
 A group is all rollouts of one question in one step. Its rewards are compared with each other, so
 only a mixed group (rewards not all equal) teaches anything. DAPO replaces the others by fresh
-questions before the step; `max_resamples` says how often.
+questions before the step; `max_resamples` says how often. Why a group is not mixed is its outcome.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
-from agents.errors import StageError
+from agents.errors import EvolveSearchError, StageError
 from agents.randomness import derive_seed
 from agents.trajectory import Question, Trajectory
 from training.config import RlConfig
-from training.rewards import Reward
-
-_SAME_REWARD = 1e-6
-"""Rewards closer than this are equal."""
+from training.rewards import SAME_REWARD, Reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +38,61 @@ class RolloutRequest:
     seed: int
 
 
+class GroupOutcome(StrEnum):
+    """What a group is to the step: mixed, or why not."""
+
+    MIXED = "mixed"
+    """Its rollouts differ: it teaches."""
+    ALL_RIGHT = "all_right"
+    """Every answer is right."""
+    ALL_WRONG = "all_wrong"
+    """Every answer is worth nothing."""
+    ALL_EQUAL = "all_equal"
+    """All are worth the same, neither nothing nor everything (F1)."""
+    ALL_NONE = "all_none"
+    """No rollout has a reward: all failed for reasons outside the policy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rollouts of one question in one step, with their rewards."""
+    """The rollouts of one question in one step, with their rewards.
+
+    Attributes:
+        question: What was asked.
+        trajectories: The rollouts.
+        rewards: Their rewards, in the same order.
+        mixed_by: What must differ for the group to be mixed, `reward` or `answer`.
+    """
 
     question: Question
     trajectories: tuple[Trajectory, ...]
     rewards: tuple[Reward, ...]
+    mixed_by: Literal["reward", "answer"] = "reward"
+
+    @property
+    def outcome(self) -> GroupOutcome:
+        """Whether the group is mixed, or why not; rollouts without a reward do not count."""
+        scored = [reward for reward in self.rewards if reward.total is not None]
+        if not scored:
+            return GroupOutcome.ALL_NONE
+        answers = [reward.answer for reward in scored]
+        totals = [reward.total or 0.0 for reward in scored]
+        if _differ(answers if self.mixed_by == "answer" else totals):
+            return GroupOutcome.MIXED
+        if all(reward.is_right for reward in scored):
+            return GroupOutcome.ALL_RIGHT
+        if max(answers) < SAME_REWARD:
+            return GroupOutcome.ALL_WRONG
+        return GroupOutcome.ALL_EQUAL
 
     @property
     def is_mixed(self) -> bool:
-        """Whether rewards differ; rollouts without one do not count."""
-        totals = [reward.total for reward in self.rewards if reward.total is not None]
-        return bool(totals) and max(totals) - min(totals) > _SAME_REWARD
+        """Whether the group teaches anything."""
+        return self.outcome is GroupOutcome.MIXED
+
+
+def _differ(values: Sequence[float]) -> bool:
+    return max(values) - min(values) > SAME_REWARD
 
 
 def question_order(questions: Sequence[Question], seed: int) -> Iterator[Question]:
@@ -112,7 +153,8 @@ class GroupSampler:
             replaced included.
 
         Raises:
-            StageError: A rollout that was asked for did not come back.
+            StageError: A rollout that was asked for did not come back, or its reward could not be
+                computed.
         """
         chosen = self._roll_out(step, self._config.prompts_per_step)
         sampled = list(chosen)
@@ -163,7 +205,24 @@ class GroupSampler:
             trajectories = tuple(
                 results[question.question_id, request.rollout_index] for request in group
             )
-            groups.append(
-                Group(question, trajectories, tuple(self._reward(t) for t in trajectories))
-            )
+            rewards = tuple(self._score(trajectory) for trajectory in trajectories)
+            groups.append(Group(question, trajectories, rewards, self._config.mixed_by))
         return groups
+
+    def _score(self, trajectory: Trajectory) -> Reward:
+        # A reward may be anybody's function: whatever it raises ends the stage with one line.
+        try:
+            reward = self._reward(trajectory)
+        except EvolveSearchError:
+            raise
+        except Exception as error:
+            raise StageError(
+                f"the reward of trajectory {trajectory.trajectory_id} could not be computed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if reward.total is not None and not math.isfinite(reward.total):
+            raise StageError(
+                f"the reward of trajectory {trajectory.trajectory_id} is {reward.total}; expected "
+                "a finite number, or None for a rollout that failed outside the policy"
+            )
+        return reward

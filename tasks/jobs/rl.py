@@ -28,6 +28,7 @@ from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
 from tasks.jobs.watching import checkpoint_log, rl_line, watched_training
 from tasks.shards import ShardLog, clear_partial
 from training.checkpoints import Checkpoint, Checkpoints
+from training.overlong import shape_overlong
 from training.reports import StepReport, TrainingReport
 from training.rewards import Reward, reward_of
 from training.rl import RolloutRequest, train_rl
@@ -46,9 +47,6 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     check_rl_memory(job)
     web = CacheLog(job)
 
-    def reward(trajectory: Trajectory) -> Reward:
-        return reward_of(trajectory, known[trajectory.question_id], config.reward)
-
     with (
         job.scratch() as folder,
         open_sampler(model, config, web.cache) as sampler,
@@ -65,6 +63,12 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
             watch.note(step)
 
         setting = RolloutSetting(sampler.tokenizer, sampler.tools, config.agents)
+        limit = min(config.agents.max_context_tokens, sampler.engine.max_context_tokens)
+
+        def reward(trajectory: Trajectory) -> Reward:
+            earned = reward_of(trajectory, known[trajectory.question_id], config.reward)
+            return shape_overlong(earned, len(trajectory.token_ids), limit, config.rl)
+
         report = train_rl(
             model,
             questions,

@@ -114,7 +114,7 @@ def train(request: Request, folder: Path, driver: Driver, world: World) -> None:
     from training.config import RlConfig, SftConfig
     from training.launch.deepspeed_settings import without_compiler
     from training.policy_folder import resolve_device
-    from training.rl import RENAMED, fit_rl
+    from training.rl import fit_rl
     from training.sft import Example, fit_sft
     from training.trainer_setup import StepReporter, training_session
 
@@ -151,7 +151,7 @@ def train(request: Request, folder: Path, driver: Driver, world: World) -> None:
             )
         else:
             assert isinstance(request.stage, RlConfig)
-            reporter = StepReporter(driver.on_step, RENAMED, world)
+            reporter = StepReporter(driver.on_step, {}, world)
             fit_rl(
                 request.model_dir,
                 RemoteRows(driver, world, request.scratch),

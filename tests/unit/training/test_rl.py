@@ -128,7 +128,13 @@ def test_loss_and_gradient_equal_the_straightforward_ones(
 ) -> None:
     rollouts = Rollouts(tiny_policy, drift=0.3)
     config = RlConfig.model_validate(
-        {"num_steps": 1, "prompts_per_step": 4, "num_generations": 4, "prompts": prompts}
+        {
+            "num_steps": 1,
+            "prompts_per_step": 4,
+            "num_generations": 4,
+            "prompts": prompts,
+            "importance_sampling": "ratio",
+        }
     )
     _, reports, recorded = train(tiny_policy, tmp_path, rollouts, config)
     loss, norm = reference(tiny_policy, rollouts.made, prompts == "mixed")
