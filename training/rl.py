@@ -105,7 +105,7 @@ def train_rl(
         ranks = RankedTraining(model_dir, config, training, output_dir, seed, on_step, checkpoints)
         steps = ranks.rl(rollouts.of_step, progress)
     else:
-        reporter = StepReporter(on_step, {})
+        reporter = StepReporter(on_step)
         checkpointer = Checkpointer(checkpoints, training, reporter, progress)
         with training_session(training), trainer_folder(output_dir) as scratch:
             fit_rl(

@@ -102,7 +102,7 @@ def train_sft(
         ranks = RankedTraining(model_dir, config, training, output_dir, seed, on_step, checkpoints)
         steps = ranks.sft(usable)
     else:
-        reporter = StepReporter(on_step, {})
+        reporter = StepReporter(on_step)
         checkpointer = Checkpointer(checkpoints, training, reporter)
         with training_session(training), trainer_folder(output_dir) as scratch:
             fit_sft(
@@ -183,7 +183,7 @@ def fit_sft(
 
 def _dataset(examples: Sequence[Example], world: World) -> Dataset:
     # Several ranks get one example more, without tokens: it fills up what lacks in the last batch.
-    fillers = [[]] if world.size > 1 else []
+    fillers: list[list[int]] = [[]] if world.size > 1 else []
     return Dataset.from_dict(
         {
             "input_ids": [list(example.token_ids) for example in examples] + fillers,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,22 +110,23 @@ class StepReporter(TrainerCallback):
     def __init__(
         self,
         on_step: Callable[[StepReport], None],
-        renamed: Mapping[str, str],
         world: World = ALONE,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> None:
-        """Reports to `on_step`; of the trainer's own figures those in `renamed` are kept.
+        """Reports to `on_step`; `on_begin` is called when all is ready for the first step.
 
-        Those of `extras` are added up over the ranks: each tells its part of them.
+        Figures in `extras` are added up over the ranks: each tells its part of them.
         """
         self._world = world
+        self._on_begin = on_begin
         self.steps: list[StepReport] = []
         self.extras: dict[str, float] = {}
         self._on_step = on_step
-        self._renamed = renamed
         self._since = time.perf_counter()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Starts the clock."""
+        self._on_begin()
         self._since = time.perf_counter()
 
     def on_log(
@@ -140,12 +141,7 @@ class StepReporter(TrainerCallback):
         if logs is None or "loss" not in logs:
             return
         now = time.perf_counter()
-        metrics = {
-            ours: float(logs[theirs])
-            for theirs, ours in self._renamed.items()
-            if logs.get(theirs) is not None
-        }
-        metrics |= self._world.sum(self.extras)
+        metrics = self._world.sum(self.extras)
         reward, mixed = metrics.pop("reward_mean", None), metrics.pop("num_mixed_groups", None)
         report = StepReport(
             step=state.global_step,

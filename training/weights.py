@@ -18,7 +18,8 @@ _ADAPTER = "default"
 
 def plain_model(model: torch.nn.Module) -> PreTrainedModel:
     """The policy itself: without the wrapper that holds its adapters."""
-    found: Any = model.get_base_model() if hasattr(model, "peft_config") else model
+    wrapped: Any = model
+    found = wrapped.get_base_model() if hasattr(model, "peft_config") else model
     assert isinstance(found, PreTrainedModel)
     return found
 

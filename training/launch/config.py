@@ -32,9 +32,11 @@ class LaunchConfig(Config):
     heartbeat_s: float = Field(default=30.0, gt=0.0)
     """Longest silence of a rank, which gives a sign of life each second, before it counts as hung
     and all are ended."""
+    start_s: float = Field(default=600.0, gt=0.0)
+    """Longest time until training begins: imports, loading, finding each other."""
     timeout_s: float = Field(default=600.0, gt=0.0)
-    """Longest time from one step to the next (rollouts left out), for the start, for weights to
-    come, or for a checkpoint, before the ranks count as hung and are ended."""
+    """Longest time from one step to the next (rollouts left out), for a policy's weights to come,
+    or for a checkpoint, before the ranks count as hung and are ended."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -111,18 +111,22 @@ class RankedTraining:
         progress: Callable[[], Mapping[str, Any]],
     ) -> list[StepReport]:
         resumed = self._checkpoints.resume_from if self._checkpoints else None
+        resume = resumed_document(resumed)
         steps = [] if resumed is None else resumed.reports
         with self._folder() as folder:
+            if resume is not None:
+                files = self._seen_by_all(Path(resume["folder"]), folder / "resumed")
+                resume["folder"] = str(files)
             request = Request(
                 kind=kind,
-                model_dir=self._model_dir,
+                model_dir=self._seen_by_all(self._model_dir, folder / "policy"),
                 output_dir=self._output_dir,
                 scratch=folder / "trainer",
                 stage=self._stage,
                 training=self._training,
                 seed=self._seed,
                 takes_checkpoints=self._checkpoints is not None,
-                resume=resumed_document(resumed),
+                resume=resume,
             )
             request.write(folder, examples)
             cpu = resolve_device(self._training) == "cpu"
@@ -150,6 +154,12 @@ class RankedTraining:
         assert self._checkpoints is not None
         progress = {**message["progress"], **more}
         self._checkpoints.save(Checkpoint(message["step"], Path(message["folder"]), progress))
+
+    def _seen_by_all(self, source: Path, copy: Path) -> Path:
+        """A folder of this machine, or its copy where others have to read it."""
+        if self._training.launch.num_machines == 1:
+            return source
+        return Path(shutil.copytree(source, copy))
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -52,6 +52,7 @@ class _Rank:
     process: int
     pidfd: int | None
     heard_at: float
+    has_begun: bool = False
     said_bye: bool = False
 
 
@@ -241,6 +242,9 @@ class RankGroup:
                 self._failures.append(Failure.of_message(message, now, rank.number))
             elif message["event"] == "bye":
                 rank.said_bye = True
+            elif message["event"] == "begin":
+                rank.has_begun = True
+                self._progress_at = now
             elif message["event"] not in ("hello", "beat"):
                 self._progress_at = now
                 self._messages.put(message)
@@ -261,11 +265,13 @@ class RankGroup:
         if silent:
             hung = f"rank {silent[0].number} gave no sign of life for {launch.heartbeat_s:.0f} s"
             self._failures.append(Failure(RankHungError(hung), now, silent[0].number))
-        elif len(there) < launch.num_local and now - self._started_at > launch.timeout_s:
-            late = (
-                f"{len(there)} of {launch.num_local} ranks had started after {launch.timeout_s} s"
-            )
-            self._failures.append(Failure(RankHungError(late), now, None))
+        elif sum(rank.has_begun for rank in there) < launch.num_local:
+            if now - self._started_at > launch.start_s:
+                late = (
+                    f"{len(there)} of {launch.num_local} ranks were there, and training had not "
+                    f"begun after {launch.start_s:.0f} s (training.launch.start_s)"
+                )
+                self._failures.append(Failure(RankHungError(late), now, None))
         elif not self._busy and now - self._progress_at > launch.timeout_s:
             stuck = (
                 f"the ranks live, but nothing came of them for {launch.timeout_s:.0f} s "

@@ -49,6 +49,10 @@ class Driver:
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
 
+    def on_begin(self) -> None:
+        """Tells that training begins."""
+        self._wire.send({"event": "begin"})
+
     def on_step(self, report: StepReport) -> None:
         """Tells of a step."""
         if self._is_main:
@@ -136,7 +140,7 @@ def train(request: Request, folder: Path, driver: Driver, world: World) -> None:
     }
     with training_session(training):
         if isinstance(request.stage, SftConfig):
-            reporter = StepReporter(driver.on_step, {}, world)
+            reporter = StepReporter(driver.on_step, world, driver.on_begin)
             examples = [
                 Example(row["token_ids"], row["loss_mask"]) for row in read_examples(folder)
             ]
@@ -151,7 +155,7 @@ def train(request: Request, folder: Path, driver: Driver, world: World) -> None:
             )
         else:
             assert isinstance(request.stage, RlConfig)
-            reporter = StepReporter(driver.on_step, {}, world)
+            reporter = StepReporter(driver.on_step, world, driver.on_begin)
             fit_rl(
                 request.model_dir,
                 RemoteRows(driver, world, request.scratch),

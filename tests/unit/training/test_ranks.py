@@ -41,7 +41,7 @@ def settings(num_processes: int, deepspeed: str = "off", **changes: Any) -> Trai
             "device": "cpu",
             "micro_batch_size": 1,
             "num_threads": 1,
-            "launch": {"num_processes": num_processes, "timeout_s": 120.0},
+            "launch": {"num_processes": num_processes, "timeout_s": 120.0, "start_s": 300.0},
             "deepspeed": deepspeed,
             **changes,
         }
