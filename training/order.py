@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.utils.data import Sampler
@@ -18,23 +18,25 @@ class EvenOrder(Sampler[int]):
         num_examples: Examples; the index after the last is the filler.
         batch_size: Sequences of a step, all ranks together.
         seed: Seed of the order.
+        steps_done: How many steps were made by now, from which the epoch follows: who goes on from
+            a checkpoint begins in the midst of one.
     """
 
-    def __init__(self, num_examples: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, num_examples: int, batch_size: int, seed: int, steps_done: Callable[[], int]
+    ) -> None:
         self._num_examples = num_examples
         self._num_fillers = -num_examples % batch_size
+        self._steps_per_epoch = (num_examples + self._num_fillers) // batch_size
         self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Says which epoch comes next, from 0."""
-        self._epoch = epoch
+        self._steps_done = steps_done
 
     def __len__(self) -> int:
         return self._num_examples + self._num_fillers
 
     def __iter__(self) -> Iterator[int]:
+        epoch = self._steps_done() // self._steps_per_epoch
         # The very numbers that accelerate's seeded sampler draws for one process.
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        generator = torch.Generator().manual_seed(self._seed + epoch)
         yield from torch.randperm(self._num_examples, generator=generator).tolist()
         yield from [self._num_examples] * self._num_fillers

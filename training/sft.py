@@ -241,7 +241,12 @@ class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
         if self.world.size == 1:
             return super()._get_train_sampler(train_dataset)
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return EvenOrder(self.num_real_examples, batch * self.world.size, self.args.seed)
+        return EvenOrder(
+            self.num_real_examples,
+            batch * self.world.size,
+            self.args.seed,
+            lambda: self.state.global_step,
+        )
 
     def compute_loss(
         self,

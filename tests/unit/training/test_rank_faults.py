@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import faulty_rank
 import pytest
-from test_ranks import SFT, rl, settings
+from test_ranks import RL, SFT, assert_same_steps, rl, settings
 from test_resumption import Kept, same_weights
+from test_rl import QUESTIONS, Rollouts, parity
 from test_sft import examples
 
 from agents.errors import (
@@ -32,6 +34,7 @@ from training.checkpoints import Checkpoints
 from training.config import TrainingConfig
 from training.launch import group
 from training.reports import StepReport, TrainingReport
+from training.rl import train_rl
 from training.sft import train_sft
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -254,3 +257,66 @@ def test_killed_deepspeed_ranks_go_on_from_their_checkpoint(
     assert [step.step for step in again.steps] == [1, 2, 3, 4, 5, 6]
     assert [step.loss for step in again.steps] == [step.loss for step in whole.steps]
     assert same_weights(whole, again)
+
+
+def test_killed_rl_ranks_go_on_from_their_checkpoint_with_the_rollouts_recorded(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    training = settings(2, "zero2", checkpoint_s=None, checkpoint_steps=1)
+    whole, sampled = rl(tiny_policy, tmp_path / "whole", training)
+    kept, rollouts = Kept(tmp_path / "kept"), Rollouts(tiny_policy)
+
+    def run(name: str, kept: Checkpoints, fatal: int | None) -> TrainingReport:
+        def on_step(step: StepReport) -> None:
+            if step.step == fatal:
+                os.kill(processes_of(os.getpid())["rank"][0], signal.SIGKILL)
+
+        return train_rl(
+            tiny_policy, QUESTIONS, rollouts, parity, lambda _: [1, 2], RL, training,
+            tmp_path / name, 5, on_step, lambda *_: None, kept,
+        )  # fmt: skip
+
+    with pytest.raises(RankDiedError):
+        run("killed", Checkpoints(kept.save), fatal=2)
+    # That of step 2 may have been handed over before the kill.
+    assert sorted(kept.by_step) in ([1], [1, 2])
+    rollouts.made.clear()
+    again = run("again", Checkpoints(kept.save, kept.by_step[1]), fatal=None)
+    assert [step.step for step in again.steps] == [1, 2, 3]
+    assert [step.loss for step in again.steps] == [step.loss for step in whole.steps]
+    assert same_weights(whole, again)
+    later = [t.token_ids for t in rollouts.made]
+    assert later == [t.token_ids for t in sampled.made][-len(later) :], "none is made anew"
+
+
+def test_two_machines_train_together(tiny_policy: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = tmp_path / "shared"
+    launch = {
+        "num_processes": 2,
+        "num_machines": 2,
+        "address": "127.0.0.1",
+        "port": port,
+        "folder": str(shared),
+        "start_s": 200.0,
+    }
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    root = TESTS.parents[2]
+    joining = [sys.executable, "-m", "training.launch.join", str(shared), "1", "--once"]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        subprocess.Popen(joining, env=environment, cwd=root) as machine,
+    ):
+        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        alone = train_sft(
+            tiny_policy, examples(10), SFT, settings(1), tmp_path / "alone", 7, lambda _: None
+        )
+        both = train_sft(
+            tiny_policy, examples(10), SFT, settings(2, "zero2", launch=launch),
+            tmp_path / "both", 7, lambda _: None,
+        )  # fmt: skip
+        assert machine.wait(END_S) == 0
+    assert_same_steps(both, alone)
+    assert list(shared.iterdir()) == []
