@@ -118,14 +118,14 @@ def test_where_ranks_run_does_not_matter_to_the_result_but_their_number_does() -
 
 
 def test_an_order_for_ranks_sees_each_example_once_and_fills_the_last_batch() -> None:
-    done = 0
-    order = EvenOrder(10, 4, 3, lambda: done)
+    steps = [0]
+    order = EvenOrder(10, 4, 3, lambda: steps[0])
     first = list(order)
     assert len(first) == len(order) == 12
     assert sorted(first[:10]) == list(range(10))
     assert first[10:] == [10, 10]
     orders = []
-    for done in range(7):
+    for steps[0] in range(7):
         orders.append(list(order))
     assert orders[:3] == [first] * 3, "the same within an epoch, for who goes on in its midst"
     assert orders[3] != first
@@ -167,13 +167,13 @@ def test_rollouts_of_a_step_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_wire_puts_messages_together_and_tells_of_its_end() -> None:
     one, other = socket.socketpair()
     wire, peer = Wire(one), Wire(other)
-    peer.send({"event": "step", "text": "ü" * 50_000})
+    peer.send({"event": "step", "text": "ü" * 20_000})
     peer.send({"event": "beat"})
     got: list[dict[str, Any]] = []
     while len(got) < 2:
         got += wire.read() or []
     assert [message["event"] for message in got] == ["step", "beat"]
-    assert len(got[0]["text"]) == 50_000
+    assert len(got[0]["text"]) == 20_000
     peer.close()
     assert wire.read() is None
     wire.close()
