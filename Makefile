@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # Which build of torch: `cpu`, `gpu`, or a requirement of your own; remembered for later calls.
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH ?= $(or $(shell cat $(VENV)/torch-choice 2>/dev/null),cpu)
-EXTRAS := browser,deepspeed,dev
+EXTRAS := browser,deepspeed,plots,dev
 INSTALLED := $(VENV)/installed
 
 # vLLM's own environment; its build follows the choice of torch.

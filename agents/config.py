@@ -7,9 +7,30 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from agents.configuration import Config
+from agents.engines.config import OpenAiConfig
 
 TEMPLATE_ROOM_TOKENS = 128
 """Room kept for the tokens that chat template and tags put around turns and observations."""
+
+
+class ReadingConfig(Config):
+    """The model that reads pages where `reader` is `model`."""
+
+    api: OpenAiConfig = OpenAiConfig()
+    """The API that is asked; while its `model` is empty, the policy's own engine reads. Its prices
+    count towards `web.budget`, too."""
+
+    page_tokens: int = Field(default=512, ge=16)
+    """Most tokens of a page that the model is shown: longer ones are cut by choosing passages,
+    and to what an engine's context has room for. An API's tokens are taken for four characters
+    each."""
+
+    output_tokens: int = Field(default=160, ge=16)
+    """Most tokens of the model's reply."""
+
+    retries: int = Field(default=1, ge=0)
+    """How often the model is asked again after a reply that is not the JSON asked for; then
+    passages are shown, and the record says why."""
 
 
 class VisitConfig(Config):
@@ -34,6 +55,13 @@ class VisitConfig(Config):
     open_results: bool | None = None
     """Whether pages of search results are opened as visited ones are, and recorded as they are
     read there; None: in mode `browser` alone."""
+
+    reader: Literal["passages", "model"] = "passages"
+    """How a page is read for the goal: `passages` chooses sentences of it; `model` has a model
+    write evidence and a summary, each reading recorded as a call of its own."""
+
+    model: ReadingConfig = ReadingConfig()
+    """The model of `reader` `model`."""
 
     max_words: int = Field(default=60, ge=1)
     """Most words shown of one page: its first sentence and the sentences nearest to the goal."""
@@ -93,6 +121,13 @@ class VisitConfig(Config):
     browser_reuse: int = Field(default=50, ge=1)
     """Visits to the local site after which a browser context is replaced; a page of the open
     web always gets a fresh one."""
+
+    @property
+    def without_policy(self) -> Self:
+        """The same for work without a policy: what its engine would read, passages do."""
+        if self.reader == "model" and not self.model.api.model:
+            return self.model_copy(update={"reader": "passages"})
+        return self
 
     @model_validator(mode="after")
     def _live_needs_requests(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agents.chat_format import ChatFormat, Tokenizer
@@ -27,7 +27,9 @@ from agents.protocol import (
 )
 from agents.randomness import derive_seed
 from agents.tools.base import Observation, Tool, ToolFailure
+from agents.tools.calling import CALLER, Caller, UntimedEngine
 from agents.trajectory import (
+    PageReading,
     PageView,
     Question,
     StopReason,
@@ -123,6 +125,7 @@ class Rollout:
         self._transcript = Transcript()
         self._turns: list[Turn] = []
         self._page_views: list[PageView] = []
+        self._readings: list[PageReading] = []
         self._num_tool_calls = 0
         self._limit = min(setting.config.max_context_tokens, engine.max_context_tokens)
 
@@ -168,6 +171,7 @@ class Rollout:
             error=error,
             wall_s=time.perf_counter() - started,
             page_views=tuple(self._page_views),
+            readings=tuple(self._readings),
         )
 
     async def _converse(self) -> tuple[StopReason, str | None]:
@@ -255,6 +259,9 @@ class Rollout:
                 PageView(turn["index"], parsed.tool, seen.query, seen.url, seen.page)
                 for seen in observation.pages
             ]
+            self._readings += [
+                PageReading(turn["index"], **asdict(reading)) for reading in observation.readings
+            ]
         except (ToolFailure, asyncio.CancelledError) as failure:
             turn["error"] = str(failure) or "the rollout ended during the call"
             raise
@@ -266,13 +273,20 @@ class Rollout:
 
     async def _observe(self, parsed: ParsedTurn) -> Observation:
         timeout_s = self._setting.config.tool_timeout_s
+        timeout = asyncio.timeout(timeout_s)
+        engine, job = UntimedEngine(self._engine, timeout), self._job
+        caller = Caller(job.trajectory_id, job.policy, job.seed, engine, self._setting.chat)
+        called = CALLER.set(caller)
         try:
-            async with asyncio.timeout(timeout_s) as timeout:
+            async with timeout:
                 return await self._setting.tools[parsed.tool](parsed.arguments)
         except TimeoutError as error:
             if not timeout.expired():
                 raise
             raise ToolFailure(f"{parsed.tool} did not return within {timeout_s:g} s") from error
+        finally:
+            engine.close()
+            CALLER.reset(called)
 
     def _finish(self, turn: dict[str, Any]) -> None:
         finished = Turn(**turn)

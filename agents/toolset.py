@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from agents.config import AgentConfig
 from agents.fetching.reader import PageReader
@@ -11,6 +11,8 @@ from agents.snapshots import PageRecorder
 from agents.tools.base import Tool
 from agents.tools.opened_search import OpenedSearch
 from agents.tools.opening import Fetch, PageOpener
+from agents.tools.reading import ModelReader
+from agents.tools.reading_models import ApiSummarizer, EngineSummarizer, PageSummarizer
 from agents.tools.search import SearchableWeb, SearchTool
 from agents.tools.visit import VisitTool
 from agents.web.cache import WebCache
@@ -27,6 +29,7 @@ def make_tools(
     recorder: PageRecorder | None = None,
     search: SearchBackend | None = None,
     cache: WebCache | None = None,
+    summarizer: PageSummarizer | None = None,
 ) -> dict[str, Tool]:
     """Makes the tools by name.
 
@@ -38,14 +41,23 @@ def make_tools(
         recorder: Where all tools note the pages that they show; None: nobody asks for them.
         search: Who answers searches; None: the web itself.
         cache: Where answers are kept and found again; None: in this process.
+        summarizer: The model that reads pages, needed where `config.visit.reader` is `model`.
+
+    Raises:
+        ValueError: There is no such model.
     """
     cache = cache or WebCache()
+    reader = None
+    if config.visit.reader == "model":
+        if summarizer is None:
+            raise ValueError("agents.visit.reader is 'model' but there is no model to read with")
+        reader = ModelReader(summarizer, config.visit.model, cache.get)
     opener = PageOpener(web, config.visit, site_url, fetch, cache.get)
     searching: Tool = SearchTool(web, config, recorder, search, cache)
     opened = config.visit.open_results
     if config.visit.mode == "browser" if opened is None else opened:
         searching = OpenedSearch(searching, opener, recorder)
-    tools = [searching, VisitTool(opener, config, recorder)]
+    tools = [searching, VisitTool(opener, config, recorder, reader)]
     return {tool.name: tool for tool in tools}
 
 
@@ -66,8 +78,19 @@ def open_tools(
         search: Who answers searches; None: the web itself.
         cache: Where answers are kept and found again; None: in this process.
     """
-    if config.visit.mode == "direct":
-        yield make_tools(web, config, recorder=recorder, search=search, cache=cache)
-        return
-    with WebSite(web) as site, PageReader(config.visit, site.url) as reader:
-        yield make_tools(web, config, site.url, reader.fetch, recorder, search, cache)
+    cache = cache or WebCache()
+    with ExitStack() as stack:
+        summarizer: PageSummarizer | None = None
+        if config.visit.reader == "model":
+            summarizer = _summarizer(config, cache)
+            stack.callback(summarizer.close)
+        site_url, fetch = None, None
+        if config.visit.mode != "direct":
+            site_url = stack.enter_context(WebSite(web)).url
+            fetch = stack.enter_context(PageReader(config.visit, site_url)).fetch
+        yield make_tools(web, config, site_url, fetch, recorder, search, cache, summarizer)
+
+
+def _summarizer(config: AgentConfig, cache: WebCache) -> PageSummarizer:
+    api = config.visit.model.api
+    return ApiSummarizer(api, cache.budget) if api.model else EngineSummarizer()

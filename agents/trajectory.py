@@ -135,6 +135,23 @@ class PageView:
 
 
 @dataclass(frozen=True, slots=True)
+class PageReading:
+    """One page that a model read for a turn's goal; fields as in `agents.tools.base.Reading`."""
+
+    turn: int
+    page: str
+    goal: str
+    model: str
+    prompt: str
+    output: str
+    num_attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """One rollout, recorded whole.
 
@@ -161,6 +178,7 @@ class Trajectory:
         error: What failed, for infrastructure endings.
         wall_s: Seconds from start to end.
         page_views: Pages that the observations came from, in the order they were shown.
+        readings: What a model was asked about them, none of it in `token_ids`.
     """
 
     trajectory_id: str
@@ -182,6 +200,7 @@ class Trajectory:
     error: str = ""
     wall_s: float = 0.0
     page_views: tuple[PageView, ...] = ()
+    readings: tuple[PageReading, ...] = ()
 
 
 def trajectory_id_of(policy: str, source: str, iteration: int, question_id: str, index: int) -> str:

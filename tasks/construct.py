@@ -21,7 +21,7 @@ from tasks.policies import policy_digest
 from tasks.sampling_inputs import prompt_digest
 from tasks.stage import StageOutcome, StageWork, run_stage
 from tasks.stage_task import stage_task
-from training.trackers import check_trackers
+from training.trackers import chosen_trackers
 
 
 def check_inputs(config: StageConfig) -> None:
@@ -33,7 +33,7 @@ def check_inputs(config: StageConfig) -> None:
         UsageError: One of them cannot be used.
     """
     check_search(config.web)
-    check_trackers(config.training.report_to)
+    chosen_trackers(config.training.report_to)
     if config.model != TINY_MODEL:
         local_model(config.model)
     for path in [*config.web.corpus, *_named_files(config).values()]:

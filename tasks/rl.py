@@ -51,7 +51,7 @@ def reinforce(
         "rl",
         "tasks.jobs.rl:run",
         sections={
-            "rl": config.rl,
+            "rl": config.rl.that_matters,
             "training": config.training.that_matters,
             "reward": config.reward,
         },

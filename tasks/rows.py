@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.snapshots import PageSnapshot
-from agents.trajectory import Hop, PageView, Question, StopReason, Trajectory, Turn
+from agents.trajectory import Hop, PageReading, PageView, Question, StopReason, Trajectory, Turn
 
 _HOP_FIELDS = ("subject", "relation", "value", "url")
 _TURN_FIELDS = (
@@ -27,6 +27,19 @@ _TURN_FIELDS = (
     "tool_s",
 )
 _VIEW_FIELDS = ("turn", "tool", "query", "url", "page")
+_READING_FIELDS = (
+    "turn",
+    "page",
+    "goal",
+    "model",
+    "prompt",
+    "output",
+    "num_attempts",
+    "input_tokens",
+    "output_tokens",
+    "cost",
+    "problem",
+)
 _PAGE_FIELDS = ("page", "url", "title", "text_digest", "text", "fetched_at")
 _TRAJECTORY_FIELDS = (
     "trajectory_id",
@@ -85,6 +98,10 @@ def trajectory_row(trajectory: Trajectory) -> dict[str, Any]:
             {name: _storable(getattr(view, name)) for name in _VIEW_FIELDS}
             for view in trajectory.page_views
         ],
+        "readings": [
+            {name: _storable(getattr(reading, name)) for name in _READING_FIELDS}
+            for reading in trajectory.readings
+        ],
         "stop_reason": trajectory.stop_reason.value,
         "num_tokens": len(trajectory.token_ids),
         "num_sampled_tokens": sum(trajectory.loss_mask),
@@ -105,6 +122,10 @@ def trajectory_of(row: Mapping[str, Any]) -> Trajectory:
         page_views=tuple(
             PageView(**{name: view[name] for name in _VIEW_FIELDS})
             for view in row["page_views"] or ()
+        ),
+        readings=tuple(
+            PageReading(**{name: reading[name] for name in _READING_FIELDS})
+            for reading in row.get("readings") or ()
         ),
         stop_reason=StopReason(row["stop_reason"]),
     )

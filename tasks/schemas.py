@@ -88,6 +88,22 @@ _PAGE_VIEW = pa.struct(
     ]
 )
 
+_READING = pa.struct(
+    [
+        column("turn", _INT, "Index of the turn whose visit had the page read."),
+        column("page", _TEXT, "Digest of the page's snapshot; see `pages`."),
+        column("goal", _TEXT, "What was looked for."),
+        column("model", _TEXT, "Name of the model, or digest of the policy that read."),
+        column("prompt", _TEXT, "SHA-256 of what the model was shown."),
+        column("output", _TEXT, "Its last reply, as it came."),
+        column("num_attempts", _INT, "How often it was asked."),
+        column("input_tokens", _INT, "Tokens in, over all attempts."),
+        column("output_tokens", _INT, "Tokens out, over all attempts."),
+        column("cost", _REAL, "Their price when asked for; equal readings share one."),
+        column("problem", _TEXT, "Why passages were shown instead; empty: the reply was used."),
+    ]
+)
+
 _QUESTIONS = TableKind(
     "questions",
     "One question with its right answers.",
@@ -128,6 +144,12 @@ _TRAJECTORIES = TableKind(
                 "page_views",
                 pa.list_(_PAGE_VIEW),
                 "Pages behind its observations, see `page_views`; null: none were recorded.",
+                null=True,
+            ),
+            column(
+                "readings",
+                pa.list_(_READING),
+                "What models were asked about pages, see `readings`; null: none were recorded.",
                 null=True,
             ),
             column("answer", _TEXT, "The final answer, null where there was none.", null=True),
@@ -293,9 +315,13 @@ _TRAINING_STEPS = TableKind(
             column("num_mixed_groups", _INT, "RL: groups of unequal rewards.", null=True),
             column("entropy", _REAL, "RL: mean -log p of sampled tokens, in nats.", null=True),
             column("tool_calls", _REAL, "RL: mean number of tool calls a rollout.", null=True),
+            column("searches", _REAL, "RL: mean number of searches a rollout.", null=True),
             column("sampled_tokens", _REAL, "RL: mean sampled tokens a rollout.", null=True),
             column("repetition", _REAL, "RL: share of repeated text, 0 to 1.", null=True),
             column("infrastructure_rate", _REAL, "RL: share of rollouts that failed.", null=True),
+            column("zero_variance_share", _REAL, "RL: share of groups not mixed.", null=True),
+            column("engine_kl", _REAL, "RL: divergence of trainer and engine.", null=True),
+            column("ratio_ess", _REAL, "RL: effective share of the samples.", null=True),
             column("ratio_mean", _REAL, "RL: mean ratio of trainer to engine.", null=True),
             column("clip_ratio", _REAL, "RL: share of ratios that were clipped.", null=True),
             column("token_accuracy", _REAL, "SFT: share of loss tokens ranked first.", null=True),

@@ -117,11 +117,16 @@ class TripLog:
         paths = self._objects.paths("runs" if run is None else f"runs/{run}")
         paths = [path for path in paths if "/trips/" in path]
         read = zip(paths, self._objects.get_many(paths), strict=True)
-        found = [_trip_of(data, path) for path, data in read if data is not None]
+        found = [trip_record_of(data, path) for path, data in read if data is not None]
         return sorted(found, key=lambda trip: (trip.tripped_at, trip.run))
 
 
-def _trip_of(data: bytes, path: str) -> TripRecord:
+def trip_record_of(data: bytes, path: str) -> TripRecord:
+    """Reads the record of a trip.
+
+    Raises:
+        StoreError: It is damaged.
+    """
     try:
         value: dict[str, Any] = json.loads(data)
         return TripRecord(**value)

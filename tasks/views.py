@@ -1,8 +1,8 @@
 """The SQL views of the store: what each is, its columns, and how it is made.
 
-Three groups: views of the tables that stages write (one per kind in `tasks.schemas`), the `turns`
-and `page_views` inside the trajectories, and views of what manifests and records say, which the
-catalog holds in the schema `internal` (`tasks.catalog_documents`).
+Three groups: views of the tables that stages write (one per kind in `tasks.schemas`), the `turns`,
+`page_views` and `readings` inside the trajectories, and views of what manifests and records say,
+which the catalog holds in the schema `internal` (`tasks.catalog_documents`).
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ NESTED_VIEWS: tuple[View, ...] = (
     _inside_trajectories(
         "page_views", "One page behind one observation of one trajectory.", "page_views"
     ),
+    _inside_trajectories("readings", "One page that a model read for one trajectory.", "readings"),
 )
 """Views of what lies inside the trajectories."""
 

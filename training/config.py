@@ -83,11 +83,12 @@ class TrainingConfig(Config):
     """Newest checkpoints kept while a training runs: an older one is gone back to where a newer
     one turns out damaged."""
 
-    report_to: tuple[TrackerName, ...] = ()
-    """Trackers that draw the figures of every step, beside the store that keeps them; empty:
-    none. `trackio`, `wandb`, `mlflow` and `tensorboard` each need their package."""
-    report_folder: str = "tracking"
-    """Folder that trackers write to, relative to where the command is given."""
+    report_to: tuple[TrackerName, ...] | None = None
+    """Trackers that draw the figures of every step, beside the store that keeps them: any of
+    `trackio`, `wandb`, `mlflow`, `tensorboard`; None: trackio where its package is installed."""
+    report_folder: str | None = None
+    """Folder that trackers write to; None: trackio where it keeps all its projects, the others in
+    `tracking`, where the command is given."""
     peak_tflops: float | None = Field(default=None, gt=0.0)
     """Most arithmetic of one device, in 10^12 operations a second, that `mfu` is a share of; None:
     that of the accelerator where it is a known one, else there is no `mfu`."""
@@ -206,6 +207,16 @@ class RlConfig(Config):
     falls linearly, by `overlong_penalty` at the limit; 0: off."""
     overlong_penalty: float = Field(default=1.0, gt=0.0)
     """What a rollout that fills the context loses of its reward, which may become negative."""
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Answer held-out questions (the gate's, greedily) before the first step, every so many steps
+    and at the end; the policy does not depend on it. None: never."""
+    eval_questions: int = Field(default=100, ge=1)
+    """Held-out questions of each such evaluation."""
+
+    @property
+    def that_matters(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on: evaluation changes none."""
+        return self.model_dump(mode="json", exclude={"eval_steps", "eval_questions"})
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -150,6 +150,13 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
                 f"the RL loss became {loss.item()} at step {self.state.global_step + 1}: "
                 "lower rl.learning_rate or use training.precision=fp32"
             )
+        extras = self.reporter.extras
+        learnt = rows.unique()  # fillers, which keep ranks in step, are not among them
+        num_tokens = int(
+            inputs["prompt_mask"][learnt].sum() + inputs["completion_mask"][learnt].sum()
+        )
+        extras["trained_tokens"] = extras.get("trained_tokens", 0) + num_tokens
+        extras["loss_tokens"] = extras.get("loss_tokens", 0) + len(log_probs)
         self._agreement.add(log_probs, engine)
         self._report_share("clip_ratio", losses.clipped)
         if config.importance_sampling == "truncated":

@@ -16,7 +16,7 @@ from training.model_shape import ModelShape
 
 GIB = 1 << 30
 
-_PROGRAM = {"cpu": int(0.55 * GIB), "cuda": int(0.8 * GIB)}
+_PROGRAM = {"cpu": int(0.45 * GIB), "cuda": int(0.8 * GIB)}
 """Python with torch and its libraries; on an accelerator its context and workspaces."""
 _LOGITS = {"cpu": 3 * 4 * (1 << 22), "cuda": 3 * 4 * (1 << 27)}
 """A tile of logits, its softmax and their gradient (`training.logprobs`)."""

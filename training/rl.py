@@ -57,7 +57,7 @@ def train_rl(
     output_dir: Path,
     seed: int,
     on_step: Callable[[StepReport], None],
-    on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+    on_rollouts: Callable[[int, list[Trajectory], list[Reward]], Mapping[str, float] | None],
     checkpoints: Checkpoints | None = None,
 ) -> TrainingReport:
     """Trains a policy on its own rollouts and saves it.
@@ -77,7 +77,7 @@ def train_rl(
         seed: Root of the order of questions and of all rollouts' seeds.
         on_step: Called after each optimizer step.
         on_rollouts: Called with the step (from 1), all its trajectories and their rewards, before
-            the step is made.
+            the step is made; what it returns joins the step's metrics.
         checkpoints: Where checkpoints go, and the one to go on from; None: none are taken.
 
     Raises:
@@ -256,7 +256,7 @@ class GroupRows:
         end_id: Id of the token that ends a turn.
         config: Sizes and the rule for unmixed groups.
         seed: Root of the order of questions and of the rollouts' seeds.
-        on_rollouts: Takes a step's trajectories and rewards.
+        on_rollouts: Takes a step's trajectories and rewards; may return further figures.
 
     Attributes:
         num_rollouts: How many rollouts were made so far.
@@ -271,7 +271,7 @@ class GroupRows:
         end_id: int,
         config: RlConfig,
         seed: int,
-        on_rollouts: Callable[[int, list[Trajectory], list[Reward]], None],
+        on_rollouts: Callable[[int, list[Trajectory], list[Reward]], Mapping[str, float] | None],
     ) -> None:
         self.num_rollouts = 0
         self._weights: Mapping[str, torch.Tensor] = {}
@@ -298,12 +298,12 @@ class GroupRows:
         groups, sampled = self._sampler.groups(step)
         self._weights = {}
         self.num_rollouts += sum(len(group.trajectories) for group in sampled)
-        self._on_rollouts(
+        more = self._on_rollouts(
             step,
             [trajectory for group in sampled for trajectory in group.trajectories],
             [reward for group in sampled for reward in group.rewards],
         )
-        figures = rollout_figures(sampled)
+        figures = {**rollout_figures(sampled), **(more or {})}
         figures["num_mixed_groups"] = sum(group.is_mixed for group in groups)
         fields: dict[str, list[Any]] = {
             name: []

@@ -40,16 +40,16 @@ class SentinelConfig(Config):
     """Steps in the moving mean, and in the first window that rises and growths start from."""
     non_finite: bool = True
     """Stop at once where the loss or the gradient's norm is infinite or not a number."""
-    entropy_floor: float | None = Field(default=0.005, ge=0.0)
+    entropy_floor: float | None = Field(default=0.001, ge=0.0)
     """RL: least entropy of sampled tokens, nats a token, once it has been reached; None: off."""
-    entropy_rise: float | None = Field(default=1.5, ge=0.0)
+    entropy_rise: float | None = Field(default=1.0, ge=0.0)
     """RL: most that entropy may rise above the first window's, nats a token; None: off."""
     format_floor: float | None = Field(default=0.2, ge=0.0, le=1.0)
     """RL: least share of rollouts of right format, once it has been reached; None: off."""
     searches_floor: float | None = Field(default=0.1, ge=0.0)
-    """RL: fewest tool calls a rollout, once they have been reached; None: off."""
-    repetition_ceiling: float | None = Field(default=0.5, ge=0.0, le=1.0)
-    """RL: most repetition in what is sampled, as a share of it; None: off."""
+    """RL: fewest searches a rollout, once they have been reached; None: off."""
+    repetition_ceiling: float | None = Field(default=0.8, ge=0.0, le=1.0)
+    """RL: largest share of what is sampled that was said before (`repetition`); None: off."""
     length_growth: float | None = Field(default=4.0, gt=0.0)
     """RL: most sampled tokens a rollout, as a multiple of the first window's; None: off."""
     infrastructure_ceiling: float | None = Field(default=0.1, ge=0.0, le=1.0)
@@ -111,7 +111,7 @@ def _sentinels(config: SentinelConfig) -> tuple[_Sentinel, ...]:
         _Sentinel("entropy_floor", "entropy", "floor", config.entropy_floor),
         _Sentinel("entropy_rise", "entropy", "rise", config.entropy_rise),
         _Sentinel("format_floor", "format_rate", "floor", config.format_floor),
-        _Sentinel("searches_floor", "tool_calls", "floor", config.searches_floor),
+        _Sentinel("searches_floor", "searches", "floor", config.searches_floor),
         _Sentinel("repetition_ceiling", "repetition", "ceiling", config.repetition_ceiling),
         _Sentinel("length_growth", "sampled_tokens", "growth", config.length_growth),
         _Sentinel(

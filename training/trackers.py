@@ -9,6 +9,7 @@ tracker's own environment variables (a key, a server's address) have it send any
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -22,7 +23,7 @@ from agents.errors import UsageError
 from training.reports import StepReport
 
 TrackerName = Literal["trackio", "wandb", "mlflow", "tensorboard"]
-"""Trackers that can be named."""
+"""Trackers that can be named; each is the name of its package too."""
 
 PROJECT = "evolvesearch"
 """Project or experiment that the trackers file a run under."""
@@ -36,13 +37,20 @@ class TrackedRun:
 
     Attributes:
         name: Its name, the same when it goes on.
-        folder: Where trackers put their files.
+        folder: Where trackers put their files; None: trackio where it keeps all of them, the
+            others in `tracking`.
         first_step: The first step that it will report: those from there on were lost.
     """
 
     name: str
-    folder: Path
+    folder: Path | None = None
     first_step: int = 1
+
+    def folder_of(self, name: TrackerName) -> Path:
+        """The folder of one tracker, made where it is not there."""
+        folder = ((self.folder or Path("tracking")) / name).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 class Tracker(Protocol):
@@ -57,31 +65,46 @@ class Tracker(Protocol):
         ...
 
 
-def check_trackers(names: Sequence[str]) -> None:
-    """Checks that the trackers that are named are installed; imports none.
+def chosen_trackers(names: Sequence[TrackerName] | None) -> tuple[TrackerName, ...]:
+    """The trackers that a training reports to; imports none.
+
+    Args:
+        names: Those that are asked for; None: trackio where it is installed.
 
     Raises:
-        UsageError: One is not.
+        UsageError: One that is asked for is not installed.
     """
+    if names is None:
+        return ("trackio",) if _is_installed("trackio") else ()
     for name in names:
-        if importlib.util.find_spec(name) is None:
+        if not _is_installed(name):
             raise UsageError(
-                f"training.report_to names {name!r}, but the package {name} is not installed here: "
-                f"pip install {name}, or take it out"
+                f"training.report_to names {name!r}, but the package {name} is not installed: "
+                f"pip install {name}, or leave it out"
             )
+    return tuple(names)
+
+
+def _is_installed(name: TrackerName) -> bool:
+    spec = importlib.util.find_spec(name)
+    # A folder of that name, such as one that a tracker wrote, has no file to import from.
+    return spec is not None and spec.origin is not None
 
 
 @contextmanager
-def tracked_training(names: Sequence[TrackerName], run: TrackedRun) -> Iterator[Trackers]:
+def tracked_training(names: Sequence[TrackerName] | None, run: TrackedRun) -> Iterator[Trackers]:
     """Opens trackers for the duration of a block.
+
+    Args:
+        names: Those that are asked for; None: trackio where it is installed.
+        run: The training.
 
     Raises:
         UsageError: One is not installed, or does not open.
     """
-    check_trackers(names)
     with ExitStack() as stack:
         trackers: dict[str, Tracker] = {}
-        for name in names:
+        for name in chosen_trackers(names):
             try:
                 trackers[name] = _OPEN[name](run)
             except Exception as error:
@@ -141,7 +164,7 @@ class _Tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
         # What an earlier start drew from this step on was lost with it.
-        folder = run.folder / "tensorboard" / run.name
+        folder = run.folder_of("tensorboard") / run.name
         self._writer: Any = SummaryWriter(str(folder), purge_step=run.first_step)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
@@ -155,11 +178,10 @@ class _Tensorboard:
 
 class _Trackio:
     def __init__(self, run: TrackedRun) -> None:
-        os.environ.setdefault("TRACKIO_DIR", str((run.folder / "trackio").absolute()))
-        import trackio
-
-        self._trackio: Any = trackio
-        trackio.init(project=PROJECT, name=run.name, resume="allow", embed=False)
+        if run.folder is not None:
+            os.environ["TRACKIO_DIR"] = str(run.folder_of("trackio"))
+        self._trackio: Any = _package("trackio")
+        self._trackio.init(project=PROJECT, name=run.name, resume="allow", embed=False)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._trackio.log(dict(figures), step=step)
@@ -170,18 +192,14 @@ class _Trackio:
 
 class _Wandb:
     def __init__(self, run: TrackedRun) -> None:
-        import wandb
-
-        folder = run.folder / "wandb"
-        folder.mkdir(parents=True, exist_ok=True)
         # Without a key it would ask for one, and without a terminal wait for ever.
         named = {"WANDB_API_KEY", "WANDB_MODE"} & set(os.environ)
-        self._run: Any = wandb.init(
+        self._run: Any = _package("wandb").init(
             project=PROJECT,
             name=run.name,
             id=run.name,
             resume="allow",
-            dir=str(folder),
+            dir=str(run.folder_of("wandb")),
             mode=None if named else "offline",
         )
 
@@ -194,21 +212,24 @@ class _Wandb:
 
 class _Mlflow:
     def __init__(self, run: TrackedRun) -> None:
-        import mlflow
-
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        self._mlflow: Any = _package("mlflow")
         if not os.environ.get("MLFLOW_TRACKING_URI"):
-            folder = (run.folder / "mlflow").absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-        self._mlflow: Any = mlflow
-        mlflow.set_experiment(PROJECT)
-        mlflow.start_run(run_name=run.name)
+            database = run.folder_of("mlflow") / "mlflow.db"
+            self._mlflow.set_tracking_uri(f"sqlite:///{database}")
+        self._mlflow.set_experiment(PROJECT)
+        self._mlflow.start_run(run_name=run.name)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._mlflow.log_metrics(dict(figures), step=step)
 
     def close(self) -> None:
         self._mlflow.end_run()
+
+
+def _package(name: TrackerName) -> Any:
+    """A tracker's package, which is the user's to install and no dependency."""
+    return importlib.import_module(name)
 
 
 _OPEN: Mapping[TrackerName, Callable[[TrackedRun], Tracker]] = {

@@ -74,6 +74,7 @@ class ChatApi:
         config: The API, its limits and its prices.
         transport: Stands in for the network, in tests.
         wait: Stands in for `asyncio.sleep`, in tests.
+        section: Name of `config` in the configuration, for errors.
 
     Raises:
         UsageError: The environment has no key under the configured name.
@@ -84,7 +85,9 @@ class ChatApi:
         config: OpenAiConfig,
         transport: httpx.AsyncBaseTransport | None = None,
         wait: Callable[[float], Any] = asyncio.sleep,
+        section: str = "engine.openai",
     ) -> None:
+        self._section = section
         self.spend = Spend()
         self._config = config
         self._wait = wait
@@ -96,7 +99,7 @@ class ChatApi:
             if not key:
                 raise UsageError(
                     f"the environment has no {config.key_variable}, the key for {config.url}; set "
-                    "it, or engine.openai.key_variable to its name"
+                    f"it, or {section}.key_variable to its name"
                 )
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
@@ -166,7 +169,7 @@ class ChatApi:
             raise BudgetError(
                 f"the budget of {self._config.budget:g} for {self._config.model} is spent: "
                 f"{self.spend.cost:.4f} in {self.spend.requests} requests, and one more may cost "
-                f"{greatest:.4f}; raise engine.openai.budget"
+                f"{greatest:.4f}; raise {self._section}.budget"
             )
         self.spend.reserved += greatest
 

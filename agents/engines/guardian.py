@@ -4,8 +4,10 @@ Started as a file of its own, in a session of its own:
 
     python guardian.py COMMAND ARGUMENT…
 
-Standard input is a pipe that its starter keeps open; at the pipe's end, at SIGTERM, or when the
-server ends, the whole process group is ended. It needs nothing but the standard library.
+Standard input is a pipe that its starter keeps open; at a byte from it, at its end, at SIGTERM, or
+when the server ends, the whole process group is ended. An end without a byte says that the starter
+died: then the working folder is removed, too, since nobody else will. It needs nothing but the
+standard library.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ _PR_SET_PDEATHSIG = 1
 def main(command: list[str]) -> None:
     """Runs `command` until it ends or its starter is gone; never returns."""
     starter = os.getppid()
+    orphaned = False
     ended = []
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -44,7 +47,9 @@ def main(command: list[str]) -> None:
     )
     while server.poll() is None and not ended and os.getppid() == starter:
         readable, _, _ = select.select([0], [], [], LOOK_S)
-        if readable and not os.read(0, 1):
+        if readable:
+            # The pipe ends before the starter's death shows in our parent's number.
+            orphaned = not os.read(0, 1)
             break
     code = server.poll()
     if code is None:
@@ -55,7 +60,7 @@ def main(command: list[str]) -> None:
             print("guardian: the server did not end by itself", file=sys.stderr, flush=True)
     else:
         print(f"guardian: the server ended with code {code}", file=sys.stderr, flush=True)
-    if os.getppid() != starter:
+    if orphaned or os.getppid() != starter:
         # Log and weights are in the working folder, and nobody is left to remove them.
         shutil.rmtree(os.getcwd(), ignore_errors=True)
     # The server's own helpers too, whatever became of it, and this process with them.

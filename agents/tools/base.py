@@ -23,6 +23,35 @@ class SeenPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """One page read by a model: a call of its own beside the policy's.
+
+    Attributes:
+        page: Digest of the page's snapshot.
+        goal: What was looked for.
+        model: Name of the model, or digest of the policy that read.
+        prompt: SHA-256 of what the model was shown.
+        output: Its last reply, as it came.
+        num_attempts: How often it was asked.
+        input_tokens: Tokens of all attempts, by its own count.
+        output_tokens: Likewise, of its replies.
+        cost: Their price when they were asked for; equal readings share one.
+        problem: Why passages were shown instead; empty: the reply was used.
+    """
+
+    page: str
+    goal: str
+    model: str
+    prompt: str
+    output: str
+    num_attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What a tool brought back.
 
@@ -31,12 +60,14 @@ class Observation:
         urls: Addresses of the pages it shows.
         error: What was wrong with the call (shown to the policy), empty where nothing was.
         pages: The same pages as they were read, for lineage.
+        readings: What models were asked about them.
     """
 
     text: str
     urls: tuple[str, ...] = ()
     error: str = ""
     pages: tuple[SeenPage, ...] = ()
+    readings: tuple[Reading, ...] = ()
 
 
 class ToolFailure(Exception):  # noqa: N818 - what failed lies outside

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from agents.config import AgentConfig
 from agents.snapshots import PageRecorder
-from agents.tools.base import Observation, SeenPage
+from agents.tools.base import Observation, Reading, SeenPage
 from agents.tools.opening import PageOpener, ReadableWeb
 from agents.tools.passages import select_passages
+from agents.tools.reading import ModelReader
 
 __all__ = ["ReadableWeb", "VisitTool"]
 
@@ -23,13 +25,19 @@ class VisitTool:
         opener: Opens pages.
         config: Limits.
         recorder: Where the pages are noted as they were read; None: nobody asks for them.
+        reader: Reads them with a model; None: passages are chosen.
     """
 
     name = "visit"
 
     def __init__(
-        self, opener: PageOpener, config: AgentConfig, recorder: PageRecorder | None = None
+        self,
+        opener: PageOpener,
+        config: AgentConfig,
+        recorder: PageRecorder | None = None,
+        reader: ModelReader | None = None,
     ) -> None:
+        self._reader = reader
         self._opener = opener
         self._recorder = recorder or PageRecorder()
         self._config = config.visit
@@ -77,6 +85,7 @@ class VisitTool:
         texts = []
         visited: dict[str, SeenPage] = {}
         problems = []
+        readings: list[Reading] = []
         for address, page in zip(addresses, opened, strict=True):
             if page.problem:
                 problems.append(page.problem)
@@ -84,12 +93,19 @@ class VisitTool:
                 continue
             seen = SeenPage(page.url, self._recorder.note(page.url, page.title, page.text), goal)
             visited.setdefault(page.url, seen)
-            passage = await loop.run_in_executor(
-                self._thread, select_passages, page.text, goal, self._config.max_words
-            )
+            choose = partial(select_passages, page.text, goal, self._config.max_words)
+            if self._reader is None:
+                passage = await loop.run_in_executor(self._thread, choose)
+            else:
+                passage, reading = await self._reader.read(seen.page, page.text, goal, choose)
+                readings.append(reading)
             # A single page is known by its address, and its first sentence names it.
             texts.append(f"{page.title}\n{passage}" if len(urls) > 1 else passage)
         error = "" if visited else problems[0]
         return Observation(
-            "\n".join(texts), urls=tuple(visited), error=error, pages=tuple(visited.values())
+            "\n".join(texts),
+            urls=tuple(visited),
+            error=error,
+            pages=tuple(visited.values()),
+            readings=tuple(readings),
         )

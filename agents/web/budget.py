@@ -18,6 +18,7 @@ class Budget:
     def __init__(self, limit: float | None = None, spent: float = 0.0) -> None:
         self._limit = limit
         self._spent = spent
+        self._held = 0.0
         self._unrecorded = 0.0
         self._lock = Lock()
 
@@ -38,13 +39,29 @@ class Budget:
         """
         if price <= 0:
             return
+        self.hold(price, what)
+        self.pay(price, price)
+
+    def hold(self, most: float, what: str) -> None:
+        """Keeps the greatest possible price of a call free, until `pay` says what it was.
+
+        Raises:
+            StoppedError: It might go beyond the limit; nothing is kept.
+        """
         with self._lock:
-            if self._limit is not None and self._spent + price > self._limit + 1e-9:
+            bound = self._spent + self._held + most
+            if most > 0 and self._limit is not None and bound > self._limit + 1e-9:
                 raise StoppedError(
                     f"web.budget is {self._limit:g}, {self._spent:g} is spent and a call to {what} "
-                    f"costs {price:g}: raise web.budget and run the same command again to go on, "
+                    f"costs {most:g}: raise web.budget and run the same command again to go on, "
                     "or replay what was recorded with web.cache=offline"
                 )
+            self._held += most
+
+    def pay(self, held: float, price: float) -> None:
+        """Pays for a call that `hold` kept `held` for."""
+        with self._lock:
+            self._held -= held
             self._spent += price
             self._unrecorded += price
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,6 +80,7 @@ def ask(settings: Settings, question: str, policy: str | None) -> int:
                 "policy": chosen.digest,
                 "sources": sources,
                 "turns": [_turn_document(turn) for turn in trajectory.turns],
+                "readings": [asdict(reading) for reading in trajectory.readings],
                 "num_tool_calls": trajectory.num_tool_calls,
                 "wall_s": round(time.monotonic() - started, 3),
             }

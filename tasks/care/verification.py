@@ -15,6 +15,7 @@ from tasks.manifest import Manifest, StoredFile
 from tasks.runs import RunRecord, StageRecord, run_record_of, stage_record_of
 from tasks.schemas import POLICIES, TABLES
 from tasks.tables import from_parquet
+from tasks.trips import trip_record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ def _records(store: ArtifactStore, manifests: list[Manifest]) -> Iterator[Proble
                 runs.append(run_record_of(data, path))
             elif "/stages/" in path:
                 stages.append(stage_record_of(data, path))
+            elif "/trips/" in path:
+                trip_record_of(data, path)
         except StoreError as error:
             yield Problem(path, str(error))
     for address, who in sorted(closure_of(manifests, runs, stages).missing.items()):

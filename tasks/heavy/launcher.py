@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-_ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000"
+ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000"
 """Settings of glibc's malloc, read once as a process starts; other C libraries ignore them.
 
 Training allocates and frees the same hundreds of megabytes each step. By default each of these
@@ -91,7 +91,7 @@ class HeavyLauncher:
                 # Its own session: a Ctrl-C on the terminal is this process's to handle.
                 start_new_session=True,
                 env={
-                    "GLIBC_TUNABLES": _ALLOCATOR,  # the user's own, where set, comes after
+                    "GLIBC_TUNABLES": ALLOCATOR,  # the user's own, where set, comes after
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join([root, *([inherited] if inherited else [])]),
                     # Asking the driver instead of the runtime leaves CUDA usable after the fork.

@@ -19,6 +19,9 @@ def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     """Builds trajectories with the base policy's tokenizer and writes them with their `pages`."""
     job = Job(payload)
     config = job.config
+    # Its turns are scripted: there is no policy that could read a page.
+    visit = config.agents.visit.without_policy
+    config = config.model_copy(update={"agents": config.agents.model_copy(update={"visit": visit})})
     questions = job.store.read_questions(job.inputs["questions"])
     tokenizer = load_tokenizer(job.store.policy_folder(job.inputs["policy"]))
     recorder, web = PageRecorder(), CacheLog(job)

@@ -71,7 +71,9 @@ def _make_tiny(job: Job, web: LocalWeb, training: tuple[Question, ...], folder: 
     )
     # Its conversations are known chains of the local web: nobody else is asked.
     local = config.web.model_copy(update={"search": SearchConfig()})
-    with open_tools(config.model_copy(update={"web": local})) as tools:
+    visit = config.agents.visit.model_copy(update={"reader": "passages"})
+    reading = config.agents.model_copy(update={"visit": visit})
+    with open_tools(config.model_copy(update={"web": local, "agents": reading})) as tools:
         conversations = build_cold_start(
             training, tools, tokenizer, roomy, config.cold_start, config.seed
         )

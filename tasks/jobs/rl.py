@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from agents.engines.weights import read_tensors
 from agents.progress import progress
 from agents.randomness import derive_seed
 from agents.runner import RolloutJob, RolloutSetting
@@ -21,10 +22,11 @@ from agents.trajectory import Trajectory
 from tasks.checkpoints import CheckpointLog, StoredCheckpoint
 from tasks.heavy.child import Emit
 from tasks.jobs.cache_log import CacheLog
+from tasks.jobs.held_out import HeldOut
 from tasks.jobs.memory import check_rl_memory
 from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
-from tasks.jobs.sampling import Sampler, open_sampler, sampling_metrics
+from tasks.jobs.sampling import Sampler, open_sampler, open_tools, sampling_metrics
 from tasks.jobs.watching import checkpoint_log, rl_line, watched_training
 from tasks.shards import ShardLog, clear_partial
 from training.checkpoints import Checkpoint, Checkpoints
@@ -55,7 +57,9 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     ):
         log = checkpoint_log(job)
         resumed = log.latest(folder / "resumed")
-        rollouts = _Rollouts(job, sampler, log, resumed, web)
+        tools = stack.enter_context(open_tools(config, cache=web.cache))
+        held_out = HeldOut(job, sampler, tools, list(known.values()))
+        rollouts = _Rollouts(job, sampler, log, resumed, web, held_out)
         watch = stack.enter_context(watched_training(job, "rl", log, resumed, emit))
 
         def on_step(step: StepReport) -> None:
@@ -85,6 +89,9 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         )
         watch.finish(report)
         metrics = _metrics(report) | sampling_metrics(rollouts.recorded)
+        if config.rl.eval_steps is not None:
+            sampler.engine.load_weights(read_tensors(report.policy))
+            metrics |= held_out.measure("Held-out questions after the last step")
         trajectories = write_rollouts(job, rollouts.recorded, rollouts.pages)
         # The policy comes last: what it is made from is then in the store already.
         job.write_policy(report.policy, {"metrics": metrics}, parents=[trajectories])
@@ -107,12 +114,14 @@ class _Rollouts:
         checkpoints: CheckpointLog,
         resumed: StoredCheckpoint | None,
         web: CacheLog,
+        held_out: HeldOut,
     ) -> None:
         self.recorded: list[Trajectory] = []
         self.pages = PageLog(job.store, job.key, sampler.recorder, web)
         self._job = job
         self._sampler = sampler
         self._checkpoints = checkpoints
+        self._held_out = held_out
         self._own = uuid.uuid4().hex[:8]
         self._step, self._weights = 0, "start"
         self._folders: list[str] = []
@@ -143,6 +152,7 @@ class _Rollouts:
             for request in requests
         ]
         step = requests[0].step
+        self._held_out.look(step)
         named = self._weights if step == self._step + 1 else self._own
         folder = f"rollouts/{step:06d}-{named}"
         if folder not in self._folders:
@@ -154,10 +164,11 @@ class _Rollouts:
         return made
 
     def record(
-        self, _step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]
-    ) -> None:
-        """Takes the trajectories of a step."""
+        self, step: int, trajectories: Sequence[Trajectory], _rewards: Sequence[Reward]
+    ) -> Mapping[str, float]:
+        """Takes the trajectories of a step; returns what else was measured before it."""
         self.recorded.extend(trajectories)
+        return self._held_out.of_step(step)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Stores a checkpoint with the names of the logs that belong to it."""

@@ -54,7 +54,8 @@ class Watch:
         self._sentinels = sentinels
         self._emit = emit
         self._shape = ModelShape.of_folder(job.store.policy_folder(job.inputs["policy"]))
-        self._peak = peak_flops(job.config.training)
+        one = peak_flops(job.config.training)
+        self._peak = None if one is None else one * job.config.training.launch.num_processes
 
     def note(self, report: StepReport) -> None:
         """Takes a step.
@@ -123,7 +124,7 @@ def watched_training(
     parts = [context.run, str(context.iteration), context.subject, stage]
     tracked = TrackedRun(
         name="-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part),
-        folder=Path(training.report_folder),
+        folder=None if training.report_folder is None else Path(training.report_folder),
         first_step=len(before) + 1,
     )
     log = StepLog(job.store, job.key)

@@ -14,6 +14,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agents.assets.model import ensure_model
+from agents.chat_format import ChatFormat
 from agents.config import AgentConfig
 from agents.engines.scripted import ScriptedEngine
 from agents.rollout import RolloutJob
@@ -51,8 +52,21 @@ class Search:
         return Observation(self.text)
 
 
-def conversation(tokenizer, case):
-    """Runs of tokens with the same mask."""
+class WatchedEngine(ScriptedEngine):
+    """Remembers each conversation that it was shown, with what it then said."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.seen = []
+
+    async def generate(self, session, token_ids, sampling):
+        generation = await super().generate(session, token_ids, sampling)
+        self.seen.append((tuple(token_ids), tuple(generation.token_ids)))
+        return generation
+
+
+def roll_out(tokenizer, case):
+    """A trajectory, and what the engine saw of it turn by turn."""
     turns, result, limits = CASES[case]
     config = AgentConfig(
         max_context_tokens=4096, max_turn_tokens=256, observation_tokens=256, **limits
@@ -60,8 +74,14 @@ def conversation(tokenizer, case):
     question = Question("q", "What is the currency of the country where Lyon is?", ("Euro",))
     job = RolloutJob(question, 0, 1, 0.0, 1.0, 0, "policy", "rollout")
     left = iter(turns)
-    engine = ScriptedEngine({job.trajectory_id: lambda shown: next(left)}, tokenizer, 4096)
+    engine = WatchedEngine({job.trajectory_id: lambda shown: next(left)}, tokenizer, 4096)
     [trajectory] = run_rollouts([job], engine, tokenizer, {"search": Search(result)}, config)
+    return trajectory, engine.seen
+
+
+def conversation(tokenizer, case):
+    """Runs of tokens with the same mask."""
+    trajectory, _ = roll_out(tokenizer, case)
     pairs = zip(trajectory.token_ids, trajectory.loss_mask, strict=True)
     runs = []
     for mask, group in itertools.groupby(pairs, key=lambda pair: pair[1]):
@@ -92,6 +112,70 @@ def test_small_chatml_tokenizer(case):
         chat_template=(HERE / "chatml.jinja").read_text(encoding="utf-8"),
     )
     check(HERE / f"chatml_{case}.json", conversation(tokenizer, case))
+
+
+def styled(style):
+    """A small tokenizer with a model family's way of splitting, its added tokens and its template.
+
+    `qwen3` has a token for each protocol tag, `qwen25` for those of tool calls alone.
+    """
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(HERE / f"{style}_style_tokenizer.json"),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=(HERE / f"{style}_style.jinja").read_text(encoding="utf-8"),
+    )
+
+
+@pytest.mark.parametrize("style", ["qwen25", "qwen3"])
+@pytest.mark.parametrize("case", CASES)
+def test_golden_ids_and_masks_in_the_style_of_qwen(style, case):
+    check(HERE / f"{style}_style_{case}.json", conversation(styled(style), case))
+
+
+@pytest.mark.parametrize("style", ["qwen25", "qwen3"])
+@pytest.mark.parametrize("case", CASES)
+def test_golden_transcripts_only_ever_grow(style, case):
+    trajectory, seen = roll_out(styled(style), case)
+    assert len(seen) == len(trajectory.turns)
+    sampled = []
+    so_far = ()
+    for prompt, said in seen:
+        assert prompt[: len(so_far)] == so_far
+        assert len(prompt) > len(so_far)
+        sampled += range(len(prompt), len(prompt) + len(said))
+        so_far = prompt + said
+    assert trajectory.token_ids == so_far
+    assert [at for at, mask in enumerate(trajectory.loss_mask) if mask] == sampled
+
+
+@pytest.mark.parametrize("style", ["qwen25", "qwen3"])
+def test_golden_first_prompt_reads_as_the_template_renders_it(style):
+    tokenizer = styled(style)
+    trajectory, seen = roll_out(tokenizer, "paper")
+    prompt = list(seen[0][0])
+    messages = ChatFormat(tokenizer).messages(prompt)
+    assert [message["role"] for message in messages] == ["system", "user"]
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(prompt) == rendered
+    assert trajectory.num_prompt_tokens == len(prompt)
+
+
+def test_golden_history_keeps_the_thought_that_qwen3_would_drop():
+    tokenizer = styled("qwen3")
+    trajectory, _ = roll_out(tokenizer, "answer")
+    messages = ChatFormat(tokenizer).messages(trajectory.token_ids[:-1])
+    asked_again = [*messages, {"role": "user", "content": "And of Rome?"}]
+    for history in (messages, asked_again):
+        rendered = tokenizer.apply_chat_template(history, tokenize=False)
+        # Rendered again, history is no longer what was sampled: rewritten, then dropped.
+        assert SEARCH not in rendered
+        assert ("I need the country." in rendered) == (history is messages)
+    assert SEARCH in tokenizer.decode(trajectory.token_ids)
+    # The family's tags are tokens of their own, sampled and so trained on.
+    thinks = tokenizer.convert_tokens_to_ids("<think>")
+    places = [at for at, token in enumerate(trajectory.token_ids) if token == thinks]
+    assert [trajectory.loss_mask[at] for at in places][-2:] == [1, 1]
 
 
 @pytest.mark.assets

@@ -59,7 +59,7 @@ def test_what_a_package_imports_is_declared(package: str) -> None:
             *project["dependencies"],
             *extras["browser"],
             *extras["deepspeed"],
-            *extras["trackers"],
+            *extras["plots"],
         ]
     }
     of_module = importlib.metadata.packages_distributions()

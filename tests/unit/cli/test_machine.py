@@ -11,7 +11,9 @@ import pytest
 from deployments.cli import machine
 from deployments.cli.machine import Check
 from deployments.cli.main import execute
+from flows.config import EvolutionConfig
 from tasks.storage.config import StoreConfig
+from training.config import TrainingConfig
 
 
 def test_versions_that_differ_are_named(tmp_path: Path) -> None:
@@ -89,3 +91,31 @@ def test_doctor_fails_only_where_runs_would(
     assert document["checks"][0]["found"] == "3 GiB"
     assert execute(["doctor"]) == code
     assert "3 GiB" in capfd.readouterr().out
+
+
+def test_training_that_does_not_fit_is_a_warning_with_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose config is that of SmolLM2-135M, on a machine with more and less memory."""
+    sizes = {
+        "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536,
+        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "vocab_size": 49152, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    monkeypatch.setattr("agents.assets.model.fetched_model", lambda _: tmp_path)
+    config = EvolutionConfig(training=TrainingConfig(device="cpu", precision="fp32"))
+    monkeypatch.setattr("training.memory_limits.free_memory", lambda: 500 << 30)
+    enough = list(machine.training_memory(config))
+    assert [(check.name, check.status) for check in enough] == [
+        ("sft memory", "ok"), ("rl memory", "ok")
+    ]  # fmt: skip
+    assert "activations" in enough[0].found
+    monkeypatch.setattr("training.memory_limits.free_memory", lambda: 3 << 30)
+    sft, rl = machine.training_memory(config)
+    assert (sft.status, rl.status) == ("warn", "warn")
+    assert "3.00 GiB are free" in sft.hint
+    assert "training.micro_batch_size=" in sft.hint
+    monkeypatch.setattr("agents.assets.model.fetched_model", lambda _: None)
+    (unknown,) = machine.training_memory(config)
+    assert "not known before" in unknown.found

@@ -1,10 +1,11 @@
 """Intervals agree with published values and with what they must be."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.statistics import paired_bootstrap, wilson_interval
+from evaluation.statistics import fit_slope, paired_bootstrap, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,26 @@ def test_the_seed_decides():
 def test_unpaired_scores_are_refused(first, second):
     with pytest.raises(ValueError, match="pairs"):
         paired_bootstrap(first, second)
+
+
+def test_a_line_has_its_slope_and_no_doubt():
+    fit = fit_slope(range(20), [0.5 + 0.25 * x for x in range(20)])
+    assert (fit.slope, fit.ci_low, fit.ci_high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_intervals_of_slopes_hold_the_true_one_about_as_often_as_they_say():
+    rng = np.random.default_rng(7)
+    held = 0
+    for trial in range(200):
+        noise = rng.normal(0.0, 1.0, 60)
+        fit = fit_slope(range(60), 0.02 * np.arange(60) + noise, num_resamples=400, seed=trial)
+        held += fit.ci_low <= 0.02 <= fit.ci_high
+    assert 0.88 <= held / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([1, 1, 1], [1, 2, 3])]
+)
+def test_no_slope_without_points(x, y):
+    with pytest.raises(ValueError, match=r"points|slope"):
+        fit_slope(x, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,10 +10,11 @@ import pytest
 from store_samples import question, trajectory
 
 from agents.errors import StoreError, UsageError
+from agents.trajectory import PageReading
 from tasks import schema_page
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
-from tasks.rows import question_row, trajectory_row
+from tasks.rows import question_row, trajectory_of, trajectory_row
 from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord
 from tasks.views import VIEWS
 
@@ -68,6 +70,18 @@ def test_an_empty_store_has_the_views_of_a_full_one(filled: ArtifactStore, tmp_p
     assert columns(filled) == empty
     for view in VIEWS:
         assert [name for name, _ in empty[view.name]] == view.schema.names
+
+
+def test_readings_are_rows_of_their_own(store: ArtifactStore) -> None:
+    read = PageReading(0, "page", "currency", "m", "prompt", "{}", 2, 90, 12, 0.5, "not JSON")
+    value = replace(trajectory(), readings=(read, replace(read, page="other", problem="")))
+    assert trajectory_of(trajectory_row(value)) == value
+    store.write_table("trajectories", [trajectory_row(value)], stage_key="r", name="t", run="r")
+    sql = """select t.question_id, g.turn, g.page, g.model, g.num_attempts, g.cost, g.problem
+             from readings g join trajectories t using (trajectory_id) order by g.page"""
+    first, second = rows(store, sql)
+    assert tuple(first.values()) == ("q0", 0, "other", "m", 2, 0.5, "")
+    assert (second["page"], second["problem"]) == ("page", "not JSON")
 
 
 def test_rows_carry_the_run_that_made_them_first(filled: ArtifactStore) -> None:

@@ -144,9 +144,20 @@ def test_an_unknown_entry_is_an_error() -> None:
 def test_lack_of_memory_has_a_type() -> None:
     with pytest.raises(HeavyMemoryError, match="ran out of memory"):
         run_heavy("heavy_entries:out_of_memory", {}, description="training")
-    killed = error_of_exit(-signal.SIGKILL, 1, "training", Path("log"))
+    killed = error_of_exit(-signal.SIGKILL, 1, "training", Path("log"), "set a=1 (now 2)")
     assert isinstance(killed, HeavyMemoryError)
+    assert "set a=1 (now 2)" in str(killed)
     assert isinstance(error_of_exit(-signal.SIGKILL, 0, "x", Path("log")), HeavyKilledError)
+
+
+def test_lack_of_memory_names_the_setting_to_change() -> None:
+    with pytest.raises(HeavyMemoryError, match=r"out of memory.*; set a=1 \(now 2\); log"):
+        run_heavy(
+            "heavy_entries:out_of_memory",
+            {},
+            description="training",
+            memory_advice="set a=1 (now 2)",
+        )
 
 
 def test_a_crash_has_a_type() -> None:

@@ -13,7 +13,7 @@ from agents.configuration import Config
 from tasks import stage_cache
 from tasks.manifest import ArtifactRef
 from tasks.stage_cache import code_version, stage_key
-from training.config import TrainingConfig
+from training.config import RlConfig, TrainingConfig
 
 
 class Section(Config):
@@ -88,12 +88,17 @@ def test_code_versions_follow_the_sources_of_the_stage(
     assert after_agents["sft"] != after_training["sft"]
 
 
-def test_how_often_checkpoints_are_taken_is_no_part_of_a_key() -> None:
-    often = TrainingConfig(checkpoint_s=None, checkpoint_steps=1, checkpoints_keep=5)
-    assert often.that_matters == TrainingConfig().that_matters
-    settings = set(TrainingConfig.model_fields) - {
-        "checkpoint_s",
-        "checkpoint_steps",
-        "checkpoints_keep",
+def test_what_only_watches_or_keeps_a_training_is_no_part_of_a_key() -> None:
+    changes = {
+        "checkpoint_s": None,
+        "checkpoint_steps": 1,
+        "checkpoints_keep": 5,
+        "report_to": ("tensorboard",),
+        "report_folder": "elsewhere",
+        "peak_tflops": 100.0,
+        "memory_check": "off",
     }
-    assert set(often.that_matters) == settings
+    assert TrainingConfig(**changes).that_matters == TrainingConfig().that_matters
+    assert set(TrainingConfig().that_matters) == set(TrainingConfig.model_fields) - set(changes)
+    evaluated = RlConfig(eval_steps=1, eval_questions=1)
+    assert evaluated.that_matters == RlConfig().that_matters

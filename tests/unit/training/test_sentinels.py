@@ -20,7 +20,7 @@ OFF = {
 FIGURES = {
     "entropy_floor": "entropy",
     "format_floor": "format_rate",
-    "searches_floor": "tool_calls",
+    "searches_floor": "searches",
     "entropy_rise": "entropy",
     "length_growth": "sampled_tokens",
     "repetition_ceiling": "repetition",
@@ -172,7 +172,7 @@ def test_a_healthy_training_trips_nothing() -> None:
     for step in range(1, 61):
         noise = 0.1 * math.sin(7 * step)
         healthy = report(
-            step, entropy=0.12 + noise / 4, format_rate=0.8 + noise, tool_calls=1.6 + noise,
-            sampled_tokens=90 + 200 * noise, repetition=0.05, infrastructure_rate=0.0,
+            step, entropy=0.04 + noise / 8, format_rate=0.8 + noise, searches=1.6 + noise,
+            sampled_tokens=90 + 200 * noise, repetition=0.35, infrastructure_rate=0.0,
         )  # fmt: skip
         assert sentinels.look(healthy) is None
