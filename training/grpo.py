@@ -151,7 +151,7 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
                 "lower rl.learning_rate or use training.precision=fp32"
             )
         extras = self.reporter.extras
-        learnt = rows.unique()  # fillers, which keep ranks in step, are not among them
+        learnt = sorted(set(rows.tolist()))  # not the fillers, which keep ranks in step
         num_tokens = int(
             inputs["prompt_mask"][learnt].sum() + inputs["completion_mask"][learnt].sum()
         )

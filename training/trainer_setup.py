@@ -32,7 +32,7 @@ from training.policy_folder import resolve_device, resolve_precision
 from training.quiet import quiet_libraries
 from training.reports import StepReport
 
-_COLLECTIVE_TIMEOUT_S = 7 * 24 * 3600
+COLLECTIVE_TIMEOUT_S = 7 * 24 * 3600
 """Ranks wait for each other as long as rollouts may take; the driver knows when to end them."""
 
 
@@ -50,7 +50,7 @@ def shared_arguments(config: TrainingConfig, output_dir: str, seed: int) -> dict
         "bf16": bf16,
         "deepspeed": settings,
         "ddp_find_unused_parameters": False,
-        "ddp_timeout": _COLLECTIVE_TIMEOUT_S,
+        "ddp_timeout": COLLECTIVE_TIMEOUT_S,
         "tf32": None if cpu else True,
         "optim": "adamw_torch_fused",
         "max_grad_norm": config.gradient_clip,

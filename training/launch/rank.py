@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,17 +115,23 @@ class RemoteRows:
 
 def train(request: Request, folder: Path, driver: Driver, world: World) -> None:
     """Does what is asked for."""
+    import torch
+
     from training.checkpoints import Checkpoint, Checkpointer, Checkpoints
     from training.config import RlConfig, SftConfig
     from training.launch.deepspeed_settings import without_compiler
     from training.policy_folder import resolve_device
     from training.rl import fit_rl
     from training.sft import Example, fit_sft
-    from training.trainer_setup import StepReporter, training_session
+    from training.trainer_setup import COLLECTIVE_TIMEOUT_S, StepReporter, training_session
 
     training, resume = request.training, request.resume
-    if training.deepspeed != "off" and resolve_device(training) == "cpu":
-        without_compiler()
+    if resolve_device(training) == "cpu":
+        # The trainer would do so itself, but with a time limit that long rollouts exceed.
+        limit = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
+        torch.distributed.init_process_group("gloo", timeout=limit)
+        if training.deepspeed != "off":
+            without_compiler()
     checkpoints = None
     if request.takes_checkpoints:
         resumed = None
