@@ -39,6 +39,22 @@ class MemoryNeedError(StageError):
     """A training was not started: by its estimate it takes more memory than there is."""
 
 
+class DivergedError(StageError):
+    """The loss of a training became infinite or no number."""
+
+
+class RankDiedError(StageError):
+    """A process of a training ended without a word: killed from outside, or crashed."""
+
+
+class RankHungError(StageError):
+    """A process of a training gave no sign of life, or no step, for longer than is allowed."""
+
+
+class RankMemoryError(StageError):
+    """A process of a training ran out of memory, of the machine or of the accelerator."""
+
+
 class EngineError(EvolveSearchError):
     """An engine could not load a model or generate with it."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tasks.config import StageConfig
+from training.config import TrainingConfig
+from training.launch.deepspeed_settings import zero_stage
 from training.memory_check import MemoryNeed
-from training.memory_estimate import Batch
+from training.memory_estimate import Batch, Ranks
 from training.model_shape import ModelShape
 
 
@@ -28,6 +30,7 @@ def training_needs(
         batch_of=lambda size: _full(min(size, config.sft.batch_size), longest),
         bf16=bf16,
         device=device,
+        ranks=_ranks(config.training, device),
     )
     rollouts = config.rl.prompts_per_step * config.rl.num_generations
     rl = MemoryNeed(
@@ -40,8 +43,19 @@ def training_needs(
         reference=config.rl.kl_coefficient > 0,
         engine=config.engine,
         context=context,
+        ranks=_ranks(config.training, device),
     )
     return sft, rl
+
+
+def _ranks(training: TrainingConfig, device: str) -> Ranks:
+    # Ranks on accelerators have a device each; on a CPU they share the machine's memory.
+    return Ranks(
+        total=training.launch.num_processes,
+        on_machine=training.launch.num_local if device == "cpu" else 1,
+        zero_stage=zero_stage(training),
+        offload=training.deepspeed.endswith("-offload"),
+    )
 
 
 def _full(size: int, longest: int) -> Batch:

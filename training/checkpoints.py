@@ -22,6 +22,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.config import TrainingConfig
+from training.launch.world import ALONE, World
 from training.reports import StepReport
 from training.trainer_setup import StepReporter
 
@@ -72,6 +73,7 @@ class Checkpointer(TrainerCallback):
         config: How often they are due.
         reporter: Reports of the steps so far, which belong to a checkpoint.
         more: What else belongs to its progress.
+        world: The ranks: the main one says when a checkpoint is due, and hands it on.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Checkpointer(TrainerCallback):
         config: TrainingConfig,
         reporter: StepReporter,
         more: Callable[[], Mapping[str, Any]] = dict,
+        world: World = ALONE,
     ) -> None:
+        self._world = world
         self._checkpoints = checkpoints
         self._config = config
         self._reporter = reporter
@@ -107,7 +111,7 @@ class Checkpointer(TrainerCallback):
         if self._checkpoints is None or state.global_step >= state.max_steps:
             return
         self._began_at = time.monotonic()
-        if self._is_due(state.global_step):
+        if self._world.agree(self._is_due(state.global_step)):
             control.should_save = True
 
     def on_save(
@@ -116,6 +120,9 @@ class Checkpointer(TrainerCallback):
         """Hands the files on that the trainer has just written."""
         assert self._checkpoints is not None
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        self._world.wait()  # each rank has written its part
+        if not self._world.is_main:
+            return
         for name in _NOT_OF_A_CHECKPOINT:
             (folder / name).unlink(missing_ok=True)
         progress = {"reports": [asdict(step) for step in self._reporter.steps], **self._more()}

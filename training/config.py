@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agents.configuration import Config
+from training.launch.config import SHIPPED, LaunchConfig, LoraConfig
 from training.trackers import TrackerName
 
 
@@ -93,10 +96,42 @@ class TrainingConfig(Config):
     """What happens where a training is estimated to need more memory than is free: it does not
     start, it starts with a warning, or nothing is compared."""
 
+    launch: LaunchConfig = LaunchConfig()
+    """The processes that train."""
+    deepspeed: str = "off"
+    """DeepSpeed's ZeRO: `off`, `zero1`, `zero2`, `zero3` (optimizer, gradients too, weights too
+    are shared out over the ranks), `zero2-offload`, `zero3-offload` (the shares lie in the
+    machine's memory), or the path of a DeepSpeed JSON of your own."""
+    lora: LoraConfig = LoraConfig()
+    """Low-rank adapters."""
+
+    @field_validator("deepspeed")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value != "off" and value not in SHIPPED and not value.endswith(".json"):
+            raise ValueError(
+                f"{value!r} is not one of off, {', '.join(SHIPPED)}, nor the path of a .json file"
+            )
+        return value
+
+    @property
+    def in_ranks(self) -> bool:
+        """Whether training runs in processes of its own, instead of in the caller's."""
+        return self.launch.num_processes > 1 or self.deepspeed != "off"
+
     @property
     def that_matters(self) -> dict[str, Any]:
-        """The settings that the trained weights depend on: the others only watch or keep."""
-        return self.model_dump(mode="json", exclude=_WATCH_ONLY)
+        """The settings that the trained weights depend on: the others only watch or keep.
+
+        The number of ranks and DeepSpeed's settings are among them: they change the last digits,
+        and checkpoints of the one cannot be gone on from with the other.
+        """
+        fields = self.model_dump(mode="json", exclude=_WATCH_ONLY)
+        fields["launch"] = self.launch.num_processes
+        own = Path(self.deepspeed)
+        if self.deepspeed.endswith(".json") and own.is_file():
+            fields["deepspeed"] = hashlib.sha256(own.read_bytes()).hexdigest()
+        return fields
 
 
 class SftConfig(Config):

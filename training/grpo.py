@@ -17,10 +17,18 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from agents.errors import StageError
+from agents.errors import DivergedError
 from training.config import RlConfig
+from training.launch.idle_engine import IdleEngine
+from training.launch.world import ALONE, World
 from training.logprobs import add_scoring_forward
-from training.objective import BatchSize, EngineAgreement, batch_share, token_losses
+from training.objective import (
+    BatchSize,
+    EngineAgreement,
+    agreement_figures,
+    batch_share,
+    token_losses,
+)
 from training.packing import pack
 from training.trainer_setup import StepReporter
 
@@ -36,11 +44,18 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
     _buffered_inputs: list[dict[str, Any]]
 
     def __init__(
-        self, *args: Any, objective: RlConfig, reporter: StepReporter, **kwargs: Any
+        self,
+        *args: Any,
+        objective: RlConfig,
+        reporter: StepReporter,
+        world: World = ALONE,
+        **kwargs: Any,
     ) -> None:
         """Builds the trainer; the policy's forward must already score packed rows."""
         super().__init__(*args, **kwargs)
         self.reporter = reporter
+        self._world = world
+        self._teaches_any = True
         self._objective = objective
         self._batch = BatchSize(1.0, 1.0)
         self._num_loss_tokens = 1
@@ -53,6 +68,25 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Writes no card: checkpoints are for this project alone."""
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        if self.is_deepspeed_enabled:
+            self.accelerator.deepspeed_engine_wrapped = IdleEngine(
+                self.accelerator.deepspeed_engine_wrapped, lambda: not self._teaches_any
+            )
+        return prepared
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        # DeepSpeed would tell that of the last step that it made.
+        return super()._get_grad_norm(*args, **kwargs) if self._teaches_any else 0.0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Reports a step, with what all ranks together say of the engine's arithmetic."""
+        figures = agreement_figures(self._world.sum(self._agreement.sums))
+        if self._world.is_main:  # what is reported is added up over the ranks
+            self.reporter.extras |= figures
+        super().log(logs, start_time)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         fresh = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
@@ -73,7 +107,14 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
             torch.nonzero(teaches).flatten().tolist(),
             key=lambda row: (rows["prompt_ids"][row].tolist(), mask[row].sum().item()),
         )
-        self._num_loss_tokens = max(1, int(mask[order].sum()))
+        num_loss_tokens = self._world.sum({"tokens": float(mask[order].sum())})["tokens"]
+        self._num_loss_tokens = max(1, int(num_loss_tokens))
+        self._teaches_any = num_loss_tokens > 0
+        if self._world.size > 1:
+            # Ranks stay in step: all make every pass, those without anything to learn included.
+            # What teaches nothing has no loss token, and so no place in the packed row either.
+            rows["tool_mask"] = rows["tool_mask"] * teaches[:, None]
+            order += [row for row in range(len(teaches)) if not teaches[row]]
         size = self.args.per_device_train_batch_size
         self._buffered_inputs = [
             {name: value[order[start : start + size]] for name, value in rows.items()} | shared
@@ -89,7 +130,7 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         return BatchSize(tokens / processes, rollouts / processes)
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        if not len(inputs["advantages"]):
+        if not self._teaches_any or not len(inputs["advantages"]):
             # Nothing to learn: a loss that no weight takes part in, so that even the optimizer's
             # momentum leaves the policy alone.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
@@ -105,16 +146,18 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         losses = token_losses(log_probs, engine, inputs["advantages"][rows], reference, config)
         loss = batch_share(losses.values, rows, config, self._batch)
         if not torch.isfinite(loss):
-            raise StageError(
+            raise DivergedError(
                 f"the RL loss became {loss.item()} at step {self.state.global_step + 1}: "
                 "lower rl.learning_rate or use training.precision=fp32"
             )
         extras = self.reporter.extras
-        num_tokens = int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+        learnt = sorted(set(rows.tolist()))  # not the fillers, which keep ranks in step
+        num_tokens = int(
+            inputs["prompt_mask"][learnt].sum() + inputs["completion_mask"][learnt].sum()
+        )
         extras["trained_tokens"] = extras.get("trained_tokens", 0) + num_tokens
         extras["loss_tokens"] = extras.get("loss_tokens", 0) + len(log_probs)
         self._agreement.add(log_probs, engine)
-        self.reporter.extras |= self._agreement.figures()
         self._report_share("clip_ratio", losses.clipped)
         if config.importance_sampling == "truncated":
             self._report_share("importance_capped", losses.capped)
@@ -168,9 +211,11 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
         width = input_ids.shape[1] - mask.shape[1]
         whole = torch.cat([torch.zeros_like(input_ids[:, :width]), mask], dim=1)
         real = attention_mask.bool()
+        # Without a token to score a row is left out, but for one where there are no others.
+        scored = torch.nonzero(mask.any(1)).flatten().tolist() or [0]
         packed = pack(
-            [ids[keep].tolist() for ids, keep in zip(input_ids, real, strict=True)],
-            [row[keep].tolist() for row, keep in zip(whole, real, strict=True)],
+            [input_ids[row][real[row]].tolist() for row in scored],
+            [whole[row][real[row]].tolist() for row in scored],
         )
         device = input_ids.device
         with self.accelerator.autocast():
@@ -182,7 +227,7 @@ class PackedGrpoTrainer(GRPOTrainer):  # type: ignore[misc]
                 targets=packed.targets.to(device),
                 temperature=self.temperature,
             )
-        rows = packed.source[:, 0].to(device)
+        rows = torch.tensor(scored, device=device)[packed.source[:, 0].to(device)]
         # Prompts are padded on the left, so a token's column is its place plus the row's padding.
         padding = width - attention_mask[:, :width].sum(1)
         columns = packed.source[:, 1].to(device) + padding[rows] - width

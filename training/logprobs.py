@@ -77,7 +77,8 @@ class _LinearLogProbs(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor, None]:
         hidden, weight, targets, log_probs, *norms = ctx.saved_tensors
         hidden_grad = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
-        weight_grad = torch.empty_like(weight)
+        # Without any token no chunk would fill it.
+        weight_grad = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
         # d log p(target) / d logits = one-hot(target) - softmax. The softmax of a tile is that of
         # the whole times exp(norm - tile norm); that factor and `grad` are per token, so they are
         # applied to the hidden states, which are narrower than the logits. The target's own term
@@ -164,6 +165,7 @@ def add_scoring_forward(model: PreTrainedModel) -> None:
     parallelism) take part. Without `layout` the forward is the model's own.
     """
     original = model.forward
+    _add_scoring_head(model.get_output_embeddings())  # type: ignore[no-untyped-call]
 
     def forward(
         self: PreTrainedModel,
@@ -178,11 +180,33 @@ def add_scoring_forward(model: PreTrainedModel) -> None:
             return original(*args, **kwargs)
         assert predictors is not None
         assert targets is not None
+        # Wrappers (adapters) pass on every argument of a forward by name, most of them None.
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
         hidden = self.base_model(*args, layout=layout, use_cache=False, **kwargs)
         head = self.get_output_embeddings()  # type: ignore[no-untyped-call]
-        scores = linear_log_probs(
-            hidden.last_hidden_state[0, predictors], head.weight, head.bias, targets, temperature
-        )
-        return vars(scores)
+        scored = head(hidden.last_hidden_state[0, predictors], targets, temperature)
+        return vars(TokenScores(*scored))
 
     model.forward = types.MethodType(forward, model)
+
+
+def _add_scoring_head(head: torch.nn.Module) -> None:
+    """Teaches the output embeddings to score targets: `head(hidden, targets, temperature)`.
+
+    The weight is read inside the forward of the module it belongs to: there, and in that forward's
+    backward pass, DeepSpeed has gathered it where it is shared out over the ranks.
+    """
+    original = head.forward
+
+    def forward(
+        self: Any,
+        hidden: torch.Tensor,
+        targets: torch.Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Any:
+        if targets is None:
+            return original(hidden)
+        scores = linear_log_probs(hidden, self.weight, self.bias, targets, temperature)
+        return scores.log_probs, scores.is_top1
+
+    head.forward = types.MethodType(forward, head)

@@ -24,6 +24,12 @@ def free_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int | None:
     return min((size for size in found if size is not None), default=None)
 
 
+def num_oom_kills(cgroup: Path = _CGROUP) -> int:
+    """How many processes the kernel has killed here for lack of memory; 0 where unknown."""
+    found = re.search(r"^oom_kill (\d+)$", _text(cgroup / "memory.events"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def _of_the_machine(meminfo: Path) -> int | None:
     # The kernel's own figure counts what it would give back; elsewhere pages without use do.
     if match := re.search(r"^MemAvailable:\s*(\d+) kB$", _text(meminfo), re.MULTILINE):

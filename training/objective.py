@@ -13,6 +13,7 @@ computed is `grpo.py`'s business. With π the policy, A a rollout's advantage, m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -106,31 +107,35 @@ def batch_share(
 
 
 class EngineAgreement:
-    """How far the trainer's probabilities of a step's tokens are from the engine's that sampled."""
+    """How far the trainer's probabilities of a step's tokens are from the engine's that sampled.
+
+    Attributes:
+        sums: Sums over the tokens so far, which add up over ranks.
+    """
 
     def __init__(self) -> None:
-        self._num_tokens = 0
-        self._ratio = self._square = self._gap = self._k3 = 0.0
+        self.sums = dict.fromkeys(("num_tokens", "ratio", "square", "gap", "k3"), 0.0)
 
     def add(self, log_probs: torch.Tensor, engine: torch.Tensor) -> None:
         """Takes the tokens of a micro-batch."""
         difference = (log_probs.detach() - engine).double()
         ratio = difference.exp()
-        self._num_tokens += len(difference)
-        self._ratio += ratio.sum().item()
-        self._square += ratio.square().sum().item()
-        self._gap += difference.abs().sum().item()
-        self._k3 += (difference.expm1() - difference).sum().item()
+        self.sums["num_tokens"] += len(difference)
+        self.sums["ratio"] += ratio.sum().item()
+        self.sums["square"] += ratio.square().sum().item()
+        self.sums["gap"] += difference.abs().sum().item()
+        self.sums["k3"] += (difference.expm1() - difference).sum().item()
 
-    def figures(self) -> dict[str, float]:
-        """`ratio_mean`, `ratio_ess`, `engine_kl` and `logprob_gap`; none before the first token."""
-        number = self._num_tokens
-        if not number:
-            return {}
-        return {
-            "ratio_mean": self._ratio / number,
-            # Kish's effective sample size, as a share of the tokens: 1 if all ratios are equal.
-            "ratio_ess": self._ratio**2 / (number * self._square) if self._square else 0.0,
-            "engine_kl": self._k3 / number,
-            "logprob_gap": self._gap / number,
-        }
+
+def agreement_figures(sums: Mapping[str, float]) -> dict[str, float]:
+    """`ratio_mean`, `ratio_ess`, `engine_kl` and `logprob_gap`; none of no tokens."""
+    number, square = sums["num_tokens"], sums["square"]
+    if not number:
+        return {}
+    return {
+        "ratio_mean": sums["ratio"] / number,
+        # Kish's effective sample size, as a share of the tokens: 1 if all ratios are equal.
+        "ratio_ess": sums["ratio"] ** 2 / (number * square) if square else 0.0,
+        "engine_kl": sums["k3"] / number,
+        "logprob_gap": sums["gap"] / number,
+    }

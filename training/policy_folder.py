@@ -21,7 +21,9 @@ from transformers import (
 
 from agents.errors import StageError, UsageError
 from training.config import TrainingConfig
+from training.launch.world import ALONE, World
 from training.packing import ATTENTION, supports_packing
+from training.weights import kept_weights, plain_model
 
 _REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
 
@@ -70,8 +72,13 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     return model, tokenizer
 
 
-def save_policy(model: PreTrainedModel, source: Path, output_dir: Path) -> Path:
+def save_policy(
+    model: torch.nn.Module, source: Path, output_dir: Path, world: World = ALONE
+) -> Path:
     """Writes the weights as fp32 safetensors and copies everything else from `source`.
+
+    Adapters are merged into the weights that they change, and shares of several ranks are gathered:
+    every rank has to call this, and the main one writes.
 
     Settings, tokenizer and chat template are the very files of the source policy, so that training
     can never change how text becomes tokens; the trainers alter them in memory.
@@ -79,9 +86,14 @@ def save_policy(model: PreTrainedModel, source: Path, output_dir: Path) -> Path:
     Raises:
         StageError: The folder could not be written.
     """
+    weights = {
+        name: tensor.float() for name, tensor in kept_weights(model, keep=world.is_main).items()
+    }
+    if not world.is_main:
+        return output_dir
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(output_dir)
+        plain_model(model).save_pretrained(output_dir, state_dict=weights)
         for file in source.iterdir():
             if file.is_file() and not any(file.match(pattern) for pattern in _REPLACED):
                 shutil.copyfile(file, output_dir / file.name)

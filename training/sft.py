@@ -19,10 +19,14 @@ from datasets import Dataset
 from trl import SFTConfig as TrlSftConfig
 from trl import SFTTrainer
 
-from agents.errors import StageError
+from agents.errors import DivergedError, StageError
 from training.checkpoints import Checkpointer, Checkpoints
 from training.config import SftConfig, TrainingConfig
+from training.launch.driver import RankedTraining, check_share
+from training.launch.world import ALONE, World
 from training.logprobs import add_scoring_forward
+from training.lora import adapters
+from training.order import EvenOrder
 from training.packing import Layout, pack
 from training.policy_folder import load_policy, resolve_precision, save_policy
 from training.reports import StepReport, TrainingReport
@@ -93,59 +97,108 @@ def train_sft(
             f"SFT has nothing to learn from: 0 of {len(examples)} examples have loss tokens and "
             f"at most {config.max_tokens} tokens"
         )
-    with training_session(training), trainer_folder(output_dir) as scratch:
-        model, tokenizer = load_policy(model_dir)
-        add_scoring_forward(model)
-        micro = micro_batch(config.batch_size, training)
-        steps_per_epoch = -(-len(usable) // config.batch_size)
-        arguments = TrlSftConfig(
-            **shared_arguments(training, scratch, seed),
-            learning_rate=config.learning_rate,
-            num_train_epochs=config.num_epochs,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=config.batch_size // micro,
-            lr_scheduler_type=_SCHEDULES[config.schedule],
-            warmup_steps=round(config.warmup_ratio * steps_per_epoch * config.num_epochs),
-            weight_decay=config.weight_decay,
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        )
-        reporter = StepReporter(on_step, {})
+    check_share(config.batch_size, "sft.batch_size", training)
+    if training.in_ranks:
+        ranks = RankedTraining(model_dir, config, training, output_dir, seed, on_step, checkpoints)
+        steps = ranks.sft(usable)
+    else:
+        reporter = StepReporter(on_step)
         checkpointer = Checkpointer(checkpoints, training, reporter)
-        trainer = _PackedSftTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=_dataset(usable),
-            data_collator=collate,
-            processing_class=tokenizer,
-        )
-        trainer.reporter = reporter
-        report_only(trainer, reporter)
-        trainer.add_callback(checkpointer)
-        trainer.train(resume_from_checkpoint=checkpointer.resume_from)
-        save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir)
+        with training_session(training), trainer_folder(output_dir) as scratch:
+            fit_sft(
+                model_dir, usable, config, training, output_dir, scratch, seed, reporter,
+                checkpointer,
+            )  # fmt: skip
+        steps = reporter.steps
     return TrainingReport(
         policy=output_dir,
-        num_steps=len(reporter.steps),
+        num_steps=len(steps),
         num_examples=len(usable) * config.num_epochs,
-        tokens=sum(step.tokens for step in reporter.steps),
+        tokens=sum(step.tokens for step in steps),
         wall_s=time.perf_counter() - started,
         precision=resolve_precision(training),
-        steps=tuple(reporter.steps),
+        steps=tuple(steps),
     )
 
 
-def _dataset(examples: Sequence[Example]) -> Dataset:
+def fit_sft(
+    model_dir: Path,
+    examples: Sequence[Example],
+    config: SftConfig,
+    training: TrainingConfig,
+    output_dir: Path,
+    scratch: str,
+    seed: int,
+    reporter: StepReporter,
+    checkpointer: Checkpointer,
+    world: World = ALONE,
+) -> None:
+    """Fine-tunes on examples that all can be used, in this process or as one of several ranks.
+
+    Args:
+        model_dir: The policy to start from.
+        examples: All examples, on every rank.
+        config: Learning rate, epochs, batches.
+        training: Precision, clipping, memory, ranks.
+        output_dir: Where the main rank writes the policy.
+        scratch: Where the trainer writes on its way, seen by all ranks.
+        seed: Seed of the order.
+        reporter: Takes the steps.
+        checkpointer: Takes the checkpoints.
+        world: The ranks.
+    """
+    micro = micro_batch(config.batch_size, training)
+    steps_per_epoch = -(-len(examples) // config.batch_size)
+    # Before the model is loaded: where its weights are shared out, they are from the beginning.
+    arguments = TrlSftConfig(
+        **shared_arguments(training, scratch, seed),
+        learning_rate=config.learning_rate,
+        num_train_epochs=config.num_epochs,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=config.batch_size // world.size // micro,
+        lr_scheduler_type=_SCHEDULES[config.schedule],
+        warmup_steps=round(config.warmup_ratio * steps_per_epoch * config.num_epochs),
+        weight_decay=config.weight_decay,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    model, tokenizer = load_policy(model_dir)
+    add_scoring_forward(model)
+    trainer = _PackedSftTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(examples, world),
+        data_collator=collate,
+        processing_class=tokenizer,
+        peft_config=adapters(training.lora, dropout=True),
+    )
+    trainer.reporter = reporter
+    trainer.world = world
+    trainer.num_real_examples = len(examples)
+    report_only(trainer, reporter)
+    trainer.add_callback(checkpointer)
+    trainer.train(resume_from_checkpoint=checkpointer.resume_from)
+    save_policy(trainer.accelerator.unwrap_model(trainer.model), model_dir, output_dir, world)
+
+
+def _dataset(examples: Sequence[Example], world: World) -> Dataset:
+    # Several ranks get one example more, without tokens: it fills up what lacks in the last batch.
+    fillers: list[list[int]] = [[]] if world.size > 1 else []
     return Dataset.from_dict(
         {
-            "input_ids": [list(example.token_ids) for example in examples],
-            "loss_mask": [list(example.loss_mask) for example in examples],
+            "input_ids": [list(example.token_ids) for example in examples] + fillers,
+            "loss_mask": [list(example.loss_mask) for example in examples] + fillers,
         }
     )
 
 
 def collate(features: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Packs examples into one row; `labels` are its loss tokens, as the trainer counts them."""
+    """Packs examples into one row; `labels` are its loss tokens, as the trainer counts them.
+
+    Where there are fillers only, the row is one without any loss token: the pass is made as on
+    the other ranks, and adds nothing.
+    """
+    features = [feature for feature in features if feature["input_ids"]] or [_NOTHING]
     packed = pack(
         [feature["input_ids"] for feature in features],
         [feature["loss_mask"] for feature in features],
@@ -162,16 +215,38 @@ def collate(features: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+_NOTHING = {"input_ids": [0, 0], "loss_mask": [0, 0]}
+
+
 class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer whose loss is computed on packed rows, at loss tokens only."""
+    """SFTTrainer whose loss is computed on packed rows, at loss tokens only.
+
+    Attributes:
+        reporter: Receives the figures of each step.
+        world: The ranks.
+        num_real_examples: Examples without the filler.
+    """
 
     reporter: StepReporter
+    world: World
+    num_real_examples: int
 
     def _send_telemetry(self) -> None:
         """Sends nothing: training never calls home."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Writes no card: checkpoints are for this project alone."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
+        if self.world.size == 1:
+            return super()._get_train_sampler(train_dataset)
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return EvenOrder(
+            self.num_real_examples,
+            batch * self.world.size,
+            self.args.seed,
+            lambda: self.state.global_step,
+        )
 
     def compute_loss(
         self,
@@ -192,13 +267,15 @@ class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]
         total = num_targets if num_items_in_batch is None else num_items_in_batch
         loss: torch.Tensor = -outputs["log_probs"].sum() / total
         if not torch.isfinite(loss):
-            raise StageError(
+            raise DivergedError(
                 f"the SFT loss became {loss.item()} at step {self.state.global_step + 1}: "
                 "lower sft.learning_rate or use training.precision=fp32"
             )
         extras, share = self.reporter.extras, num_targets / float(total)
-        extras["tokens"] = extras.get("tokens", 0) + inputs["num_tokens"]
+        if num_targets:
+            extras["tokens"] = extras.get("tokens", 0) + inputs["num_tokens"]
         extras["loss_tokens"] = extras.get("loss_tokens", 0) + num_targets
-        accuracy = outputs["is_top1"].mean().item()
+        accuracy = outputs["is_top1"].mean().item() if num_targets else 0.0
         extras["token_accuracy"] = extras.get("token_accuracy", 0.0) + accuracy * share
-        return loss
+        # The total counts the tokens of all ranks, whose gradients are averaged.
+        return loss * self.world.size

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,31 @@ from transformers import (
 )
 
 from training.config import TrainingConfig
+from training.launch.deepspeed_settings import deepspeed_settings
+from training.launch.world import ALONE, World
 from training.policy_folder import resolve_device, resolve_precision
 from training.quiet import quiet_libraries
 from training.reports import StepReport
+
+COLLECTIVE_TIMEOUT_S = 7 * 24 * 3600
+"""Ranks wait for each other as long as rollouts may take; the driver knows when to end them."""
 
 
 def shared_arguments(config: TrainingConfig, output_dir: str, seed: int) -> dict[str, Any]:
     """Arguments of both trainers: device, precision, AdamW, and nothing written or shown."""
     cpu = resolve_device(config) == "cpu"
+    bf16 = resolve_precision(config) == "bf16"
+    settings = deepspeed_settings(config, bf16=bf16, cpu=cpu)
+    if settings is not None:
+        bf16 = bool(settings["bf16"].get("enabled")) if "bf16" in settings else False
     return {
         "output_dir": output_dir,
         "seed": seed % 2**32,
         "use_cpu": cpu,
-        "bf16": resolve_precision(config) == "bf16",
+        "bf16": bf16,
+        "deepspeed": settings,
+        "ddp_find_unused_parameters": False,
+        "ddp_timeout": COLLECTIVE_TIMEOUT_S,
         "tf32": None if cpu else True,
         "optim": "adamw_torch_fused",
         "max_grad_norm": config.gradient_clip,
@@ -55,11 +67,10 @@ def shared_arguments(config: TrainingConfig, output_dir: str, seed: int) -> dict
 
 
 def micro_batch(num_sequences: int, config: TrainingConfig) -> int:
-    """Sequences in one forward pass: the largest divisor of the batch that memory allows."""
+    """Sequences in one forward pass: the largest divisor of a rank's batch that memory allows."""
+    share = num_sequences // config.launch.num_processes
     return next(
-        size
-        for size in range(min(num_sequences, config.micro_batch_size), 0, -1)
-        if num_sequences % size == 0
+        size for size in range(min(share, config.micro_batch_size), 0, -1) if share % size == 0
     )
 
 
@@ -96,16 +107,26 @@ class StepReporter(TrainerCallback):
             `num_mixed_groups` become fields of the report, all others its metrics.
     """
 
-    def __init__(self, on_step: Callable[[StepReport], None], renamed: Mapping[str, str]) -> None:
-        """Reports to `on_step`; of the trainer's own figures those in `renamed` are kept."""
+    def __init__(
+        self,
+        on_step: Callable[[StepReport], None],
+        world: World = ALONE,
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Reports to `on_step`; `on_begin` is called when all is ready for the first step.
+
+        Figures in `extras` are added up over the ranks: each tells its part of them.
+        """
+        self._world = world
+        self._on_begin = on_begin
         self.steps: list[StepReport] = []
         self.extras: dict[str, float] = {}
         self._on_step = on_step
-        self._renamed = renamed
         self._since = time.perf_counter()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Starts the clock."""
+        self._on_begin()
         self._since = time.perf_counter()
 
     def on_log(
@@ -120,12 +141,7 @@ class StepReporter(TrainerCallback):
         if logs is None or "loss" not in logs:
             return
         now = time.perf_counter()
-        metrics = {
-            ours: float(logs[theirs])
-            for theirs, ours in self._renamed.items()
-            if logs.get(theirs) is not None
-        }
-        metrics |= self.extras
+        metrics = self._world.sum(self.extras)
         reward, mixed = metrics.pop("reward_mean", None), metrics.pop("num_mixed_groups", None)
         report = StepReport(
             step=state.global_step,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import logging
@@ -16,14 +15,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.errors import EvolveSearchError
+from agents.lifeline import describe_error, die_with
 from agents.progress import set_progress
 
 HEARTBEAT_S = 5.0
 """Seconds between signs of life."""
 
 _MIN_UPDATE_S = 0.1
-_PR_SET_PDEATHSIG = 1
 _PACKAGES = ("agents", "evaluation", "training", "tasks")
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -116,7 +114,7 @@ def main(request: Mapping[str, str], descriptor: int, config_descriptor: int) ->
     """
     server = os.getppid()
     os.setsid()
-    _die_with(server)
+    die_with(server)
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -139,30 +137,9 @@ def main(request: Mapping[str, str], descriptor: int, config_descriptor: int) ->
         channel.emit({"event": "result", "value": result})
     except BaseException as error:
         traceback.print_exc()
-        channel.emit(_described(error))
+        channel.emit({"event": "error", **describe_error(error)})
         return 1
     return 0
-
-
-def _described(error: BaseException) -> dict[str, Any]:
-    message = str(error).strip().split("\n", 1)[0]
-    memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-    return {
-        "event": "error",
-        "type": type(error).__name__,
-        "message": message,
-        "ours": isinstance(error, EvolveSearchError),
-        "memory": memory or "can't allocate memory" in str(error).lower(),
-    }
-
-
-def _die_with(server: int) -> None:
-    """Has the kernel kill this process when the server dies, however it dies."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != server:
-        os._exit(1)
 
 
 def _watch_parent(descriptor: int) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agents.errors import EvolveSearchError, StageError
+from agents.lifeline import our_error
 
 LESS_MEMORY = "lower the batch size or the context length"
 """Advice where nobody knows better."""
-
-_MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 class HeavyMemoryError(StageError):
@@ -21,15 +20,6 @@ class HeavyMemoryError(StageError):
 
 class HeavyKilledError(StageError):
     """A child was killed from outside, or crashed in native code."""
-
-
-def num_oom_kills() -> int:
-    """How many processes the kernel has killed here for lack of memory; 0 where unknown."""
-    try:
-        lines = _MEMORY_EVENTS.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def error_of_event(
@@ -49,10 +39,7 @@ def error_of_event(
             f"{description} ran out of memory ({message}); {advice}; log: {log}"
         )
     if event["ours"]:
-        for known in _tree(EvolveSearchError):
-            if known.__name__ == event["type"]:
-                return known(message)
-        return StageError(message)
+        return our_error(event) or StageError(message)
     return StageError(f"{description} failed: {event['type']}: {message}; log: {log}")
 
 
@@ -76,9 +63,3 @@ def error_of_exit(
         name = signal.Signals(-code).name
         return HeavyKilledError(f"{description} was killed by {name}; log: {log}")
     return StageError(f"{description} ended with exit code {code} and no result; log: {log}")
-
-
-def _tree(base: type[EvolveSearchError]) -> Iterator[type[EvolveSearchError]]:
-    yield base
-    for each in base.__subclasses__():
-        yield from _tree(each)

@@ -33,9 +33,9 @@ from tasks.heavy.outcome import (
     HeavyKilledError,
     error_of_event,
     error_of_exit,
-    num_oom_kills,
 )
 from tasks.leases import Lease
+from training.memory_limits import num_oom_kills
 
 SILENCE_S = 300.0
 """Seconds without a sign of life after which a child counts as hung and is killed."""

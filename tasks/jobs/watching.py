@@ -54,7 +54,8 @@ class Watch:
         self._sentinels = sentinels
         self._emit = emit
         self._shape = ModelShape.of_folder(job.store.policy_folder(job.inputs["policy"]))
-        self._peak = peak_flops(job.config.training)
+        one = peak_flops(job.config.training)
+        self._peak = None if one is None else one * job.config.training.launch.num_processes
 
     def note(self, report: StepReport) -> None:
         """Takes a step.
