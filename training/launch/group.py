@@ -202,6 +202,14 @@ class RankGroup:
     # From here on: the listening thread.
 
     def _supervise(self) -> None:
+        try:
+            self._listen()
+        except BaseException as error:
+            # Whoever waits for a message has to learn that there will be none.
+            self._messages.put(StageError(f"the ranks are no longer watched: {error!r}"))
+            raise
+
+    def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ, None)
             while not self._over.is_set():
@@ -233,8 +241,8 @@ class RankGroup:
         for message in messages:
             if message["event"] == "hello":
                 process = message["process"]
-                pidfd = os.pidfd_open(process) if hasattr(os, "pidfd_open") else None
-                rank = self._ranks[wire] = _Rank(wire, message["rank"], process, pidfd, now)
+                rank = _Rank(wire, message["rank"], process, _pidfd_of(process), now)
+                self._ranks[wire] = rank
             assert rank is not None
             rank.heard_at = now
             if message["event"] == "error":
@@ -303,6 +311,16 @@ class RankGroup:
         """Adds the ranks' last words to this process's own log."""
         text = self._log.read_bytes()[-_LOG_TAIL:].decode(errors="replace")
         sys.stderr.write(f"The ranks' last output:\n{text}\n")
+
+
+def _pidfd_of(process: int) -> int | None:
+    """A descriptor that means this very process; None where it is gone, or the system has none."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(process)
+    except ProcessLookupError:
+        return None
 
 
 def _kill(rank: _Rank) -> None:
