@@ -20,6 +20,8 @@ _PROGRAM = {"cpu": int(0.45 * GIB), "cuda": int(0.8 * GIB)}
 """Python with torch and its libraries; on an accelerator its context and workspaces."""
 _LOGITS = {"cpu": 3 * 4 * (1 << 22), "cuda": 3 * 4 * (1 << 27)}
 """A tile of logits, its softmax and their gradient (`training.logprobs`)."""
+_HOLES = 1.1
+"""What the allocator takes for blocks of changing size, over their sum (measured)."""
 _BUCKET = 500_000_000
 """Most elements that DeepSpeed gathers or reduces at a time."""
 
@@ -182,14 +184,15 @@ def _activations(
 ) -> int:
     width = 2 if bf16 else 4
     hidden, wide = shape.hidden_size, shape.intermediate_size
-    queries, keys = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
+    queries = shape.num_heads * shape.head_dim
     # Each of two norms keeps its input and what it made of it in fp32, and the matrices behind it
     # their input: the norm's output in bf16, or in fp32 as it is.
     norms = 2 * hidden * (4 + 4 + width)
-    # Rotated queries, keys and values, the output, and the same as the next matrix's input.
-    attention = width * (2 * queries + 2 * keys + 2 * queries)
+    # Rotated queries, keys and values (repeated for all heads that share them), the output, and
+    # the same as the next matrix's input.
+    attention = width * (4 * queries + 2 * queries)
     feed_forward = width * 4 * wide
-    a_layer = (norms + attention + feed_forward) * batch.tokens
+    a_layer = int(_HOLES * (norms + attention + feed_forward) * batch.tokens)
     kept = 4 * hidden * batch.tokens if checkpointing else a_layer
     # The layer whose backward pass is under way holds gradients of the same sizes beside.
     return shape.num_layers * kept + (2 if checkpointing else 1) * a_layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
@@ -45,8 +46,9 @@ def _lengths(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "trajectory_tokens": fmean(lengths),
         "trajectory_tokens_max": float(max(lengths)),
         "sampled_tokens": num_sampled / len(trajectories),
-        # The mean of -log p over samples estimates the entropy of the sampling distribution.
-        "entropy": -sum(sum(trajectory.logprobs) for trajectory in trajectories)
+        # The mean of -log p over samples estimates the entropy of the sampling distribution; in
+        # fp32, as the store keeps them, a rollout that is read back gives the very same figure.
+        "entropy": -sum(sum(array("f", trajectory.logprobs)) for trajectory in trajectories)
         / max(1, num_sampled),
     }
     repeated = [share for t in trajectories if (share := repeated_share(t)) is not None]

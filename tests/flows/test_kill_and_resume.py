@@ -67,7 +67,7 @@ def test_a_killed_rollout_stage_loses_and_doubles_nothing(rehearsal):
         if record.iteration == 0
     }
     questions, _ = records["construct", ""].artifacts
-    (policy,) = records["sft", ""].artifacts
+    policy, _ = records["sft", ""].artifacts
     cold_start, _ = records["cold_start", ""].artifacts
     config = rehearsal.config.model_copy(
         update={"rollout": rehearsal.config.rollout.model_copy(update={"num_rollouts": 6})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 
 import pytest
 
@@ -82,3 +83,16 @@ def test_repetition_is_the_share_of_runs_of_ten_said_before() -> None:
     assert figures["repetition"] == pytest.approx(0.5)
     alone = rollout_figures([Group(ONE, (quiet,), (Reward(1.0, 1.0, 1.0),))])
     assert "repetition" not in alone
+
+
+def test_what_the_store_gives_back_has_the_very_same_figures() -> None:
+    """The store keeps log-probabilities in fp32."""
+    made = dataclasses.replace(
+        rollout(ONE, 0, sampled(*range(40))), logprobs=(0.0, *(-0.1 / n for n in range(1, 41)))
+    )
+    kept = dataclasses.replace(made, logprobs=tuple(array("f", made.logprobs)))
+    assert kept.logprobs != made.logprobs
+    score = (Reward(1.0, 1.0, 1.0),)
+    assert rollout_figures([Group(ONE, (made,), score)]) == rollout_figures(
+        [Group(ONE, (kept,), score)]
+    )
