@@ -87,19 +87,21 @@ def test_sft_on_deepspeed_ranks_goes_on_after_a_kill_and_ends_with_a_policy(
     rehearsal: Rehearsal,
 ) -> None:
     stage = Stage("sft", rehearsal, "sft.num_epochs=30", "training.checkpoint_steps=5")
-    before = set(stage.partial.glob("sft-*/checkpoints/*.json"))
     process = stage.start()
     until = time.monotonic() + _LIMIT_S
-    while not set(stage.partial.glob("sft-*/checkpoints/*.json")) - before:
+    while not (kept := sorted(stage.partial.glob("sft-*/checkpoints/*.json"))):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until, "no checkpoint came"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     stage.assert_nothing_runs()
+    first = json.loads(kept[0].read_bytes())["progress"]["reports"]
     document = stage.finish()
-    steps = [row["step"] for row in rows_of(rehearsal, document, "training_steps")]
-    assert steps == list(range(1, len(steps) + 1))
+    rows = rows_of(rehearsal, document, "training_steps")
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    took = [row["wall_s"] for row in rows[: len(first)]]
+    assert took == [report["wall_s"] for report in first], "these steps were not made again"
     assert document["artifacts"]["policy"]["digest"]
     assert not list(stage.partial.glob("sft-*/checkpoints/*.json"))
 

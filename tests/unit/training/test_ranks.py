@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_rl import QUESTIONS, Rollouts, parity
-from test_sft import examples
+from test_sft import examples, reference
 
 from agents.errors import UsageError
 from training.config import RlConfig, SftConfig, TrainingConfig
@@ -171,6 +171,8 @@ def test_adapters_of_two_deepspeed_ranks_are_merged_into_a_plain_policy(
     ranks = sft(tiny_policy, tmp_path / "ranks", settings(2, named, lora=lora))
     assert_same_steps(ranks, alone)
     assert_same_policy(ranks, alone)
+    before, after = (reference(folder, examples(10))[0] for folder in (tiny_policy, ranks.policy))
+    assert after < before - 0.1, "what the adapters learnt is in the plain weights"
 
 
 def test_bf16_and_checkpointed_gradients_work_on_deepspeed_ranks(
