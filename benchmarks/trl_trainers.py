@@ -20,6 +20,7 @@ from datasets import Dataset
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    PrinterCallback,
     StoppingCriteria,
     StoppingCriteriaList,
     TrainerCallback,
@@ -89,6 +90,7 @@ def train_trl_sft(
         processing_class=AutoTokenizer.from_pretrained(folder),
         callbacks=[clock],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return clock
 
@@ -237,5 +239,6 @@ def train_trl_grpo(
         load=load,
         setting=setting,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return clock, trainer
