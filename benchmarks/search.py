@@ -37,7 +37,7 @@ from agents.web.local import LocalWeb
 from agents.web.page_store import write_pages
 from agents.web.pages import Page
 from benchmarks.search_index import build, open_engine, rss_mb
-from evaluation.scoring import normalise
+from evaluation.scoring import normalise_squad
 
 WINDOW_WORDS, STRIDE_WORDS = 100, 14
 MAX_GOLD_WORDS = 10
@@ -126,7 +126,7 @@ def measure(engine: str, options: argparse.Namespace) -> dict[str, float]:
     row["rss_mb"] = rss_mb() - before
     right = 0
     for urls, (_, golds) in zip(found, asked[NUM_WARM_UP:], strict=True):
-        texts = [f" {normalise(web.pages[url].text, 'squad')} " for url in urls]
+        texts = [f" {normalise_squad(web.pages[url].text)} " for url in urls]
         right += any(f" {gold} " in text for gold in golds for text in texts)
     for name, values in (("", times), ("cpu_", cpu_times)):
         cuts = statistics.quantiles(values, n=100, method="inclusive")
@@ -177,7 +177,7 @@ def questions(path: Path, count: int) -> list[tuple[str, list[str]]]:
     usable = {}
     for row in pq.read_table(path, columns=["prompt", "reward_model"]).to_pylist():
         golds = row["reward_model"]["ground_truth"].split("<|answer_split|>")
-        golds = [normalise(gold, "squad") for gold in golds]
+        golds = [normalise_squad(gold) for gold in golds]
         golds = [
             g for g in golds if g not in ("", "yes", "no") and len(g.split()) <= MAX_GOLD_WORDS
         ]

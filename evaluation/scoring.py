@@ -83,17 +83,24 @@ def score_answer(
     )
 
 
-def normalise(text: str, normalisation: Normalisation) -> str:
-    """A text as exact match compares it; may be empty."""
-    if normalisation == "deepresearcher":
-        return " ".join(text.lower().translate(_SPACES_FOR_PUNCTUATION).split())
+def normalise_squad(text: str) -> str:
+    """SQuAD's normalisation; nothing is left of a text of articles and punctuation alone."""
     without = text.lower().translate(_WITHOUT_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", without).split())
 
 
+def normalise_deepresearcher(text: str) -> str:
+    """DeepResearcher's normalisation; nothing is left of a text of punctuation alone."""
+    return " ".join(text.lower().translate(_SPACES_FOR_PUNCTUATION).split())
+
+
+_NORMALISERS = {"squad": normalise_squad, "deepresearcher": normalise_deepresearcher}
+
+
 def exact_match(predicted: str, gold: str, normalisation: Normalisation = "squad") -> float:
     """1.0 if both are the same text after normalisation, else 0.0."""
-    return float(normalise(predicted, normalisation) == normalise(gold, normalisation))
+    normalise = _NORMALISERS[normalisation]
+    return float(normalise(predicted) == normalise(gold))
 
 
 def token_f1(predicted: str, gold: str, normalisation: Normalisation = "squad") -> float:
@@ -102,8 +109,8 @@ def token_f1(predicted: str, gold: str, normalisation: Normalisation = "squad") 
     Where nothing is left of one of them it is 1.0 if nothing is left of both (SQuAD 2.0), and with
     `deepresearcher` 0.0.
     """
-    predicted_tokens = normalise(predicted, normalisation).split()
-    gold_tokens = normalise(gold, normalisation).split()
+    normalise = _NORMALISERS[normalisation]
+    predicted_tokens, gold_tokens = normalise(predicted).split(), normalise(gold).split()
     if normalisation == "deepresearcher":
         # Its sets: a token counts once, however often it stands there.
         predicted_tokens, gold_tokens = sorted(set(predicted_tokens)), sorted(set(gold_tokens))
@@ -156,4 +163,4 @@ def _words(text: str) -> str:
     # Separators become spaces first: SQuAD's rule would glue "Sao-Tome" into one word.
     spaced = re.sub(r"[-_/]", " ", strip_accents(text))
     # A text that is nothing but articles and signs ("A", "%") stays as it is.
-    return normalise(spaced, "squad") or " ".join(text.lower().split())
+    return normalise_squad(spaced) or " ".join(text.lower().split())

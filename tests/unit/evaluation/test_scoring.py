@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.scoring import AnswerScore, normalise, score_answer, token_f1
+from evaluation.scoring import AnswerScore, normalise_squad, score_answer, token_f1
 
 texts = st.text(min_size=1, max_size=30).filter(lambda text: text.strip())
 
@@ -106,7 +106,7 @@ def test_f1_by_hand():
 
 
 def test_what_normalisation_empties_is_equal_to_squad_and_not_to_the_rule():
-    assert normalise("A", "squad") == ""
+    assert normalise_squad("A") == ""
     assert score_answer("The", ["A"]) == AnswerScore(1.0, 1.0, 0.0)
     assert score_answer("A", ["A"]).accuracy == 1.0
 
