@@ -114,7 +114,7 @@ def _separated(data: bytes, name: str, delimiter: str) -> Iterator[Row]:
                 )
             yield Row(place, values)
     except csv.Error as error:
-        raise UsageError(f"{name} line {reader.line_num}: not CSV ({error})") from error
+        raise UsageError(f"{name} line {reader.reader.line_num}: not CSV ({error})") from error
 
 
 def _parquet(data: bytes, name: str) -> Iterator[Row]:
