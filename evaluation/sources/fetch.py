@@ -1,4 +1,4 @@
-"""Brings a set from where it is published: the Hub and addresses through `datasets`, packages.
+"""Brings a set from where it is published: the Hub (through `datasets`), an address, a package.
 
 A set that its owner gives only on request is never worked around: the error says whom to ask, and
 that a file of it can be used in its place.
@@ -6,12 +6,14 @@ that a file of it can be used in its place.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents.assets.fetch import ensure_asset
+from agents.assets.fetch import cache_dir, ensure_asset
+from agents.assets.files import ensure_folder
 from agents.errors import AssetError, UsageError
 from agents.progress import progress
 from evaluation.sources.known import FileAt, FileOfPackage, HubSet, KnownSet
@@ -20,6 +22,8 @@ from evaluation.sources.rows import Row, read_rows
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w.-]+))?(?:@([\w.-]+))?")
 _FOR_TESTS = ("test", "validation", "dev", "main")
 """Splits to read where none is named, the first that there is."""
+_TIMEOUT_S = 30.0
+"""Seconds without a byte after which a download is given up."""
 
 
 def hub_set(text: str) -> HubSet:
@@ -49,24 +53,38 @@ def fetch_rows(where: HubSet | FileAt | FileOfPackage, known: KnownSet | None = 
         case FileOfPackage():
             return read_rows(ensure_asset(where.asset) / where.name)
         case FileAt():
-            return read_rows(_download(where, known), where.suffix)
+            name = f"{hashlib.sha256(where.url.encode()).hexdigest()[:16]}{where.suffix}"
+            folder = cache_dir() / "benchmarks" / name.replace(".", "-")
+            ensure_folder(folder, lambda empty: _download(where.url, empty / name))
+            return read_rows(folder / name)
         case HubSet():
             return _load(where, known)
 
 
-def _download(where: FileAt, known: KnownSet | None) -> Path:
-    from datasets import DownloadManager
+def _download(url: str, file: Path) -> None:
+    import httpx
 
-    with _told(str(where), known):
-        return Path(str(DownloadManager().download(where.url)))
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=_TIMEOUT_S) as reply:
+            reply.raise_for_status()
+            total = int(reply.headers.get("Content-Length", 0)) or None
+            with progress(f"fetch {url}", total, "bytes") as bar, file.open("wb") as sink:
+                for part in reply.iter_bytes():
+                    sink.write(part)
+                    bar.advance(len(part))
+    except httpx.HTTPError as error:
+        raise _failed(url, error) from error
 
 
 def _load(where: HubSet, known: KnownSet | None) -> list[Row]:
-    from datasets import get_dataset_split_names, load_dataset
+    from huggingface_hub import get_token
 
-    config = where.config or None
-    with _told(str(where), known):
-        split = where.split
+    if known is not None and known.gated and get_token() is None:
+        raise _gated(where)
+    with _hub_errors(where), progress(f"fetch {where}", None, "bytes"):
+        from datasets import get_dataset_split_names, load_dataset
+
+        config, split = where.config or None, where.split
         if not split:
             splits = get_dataset_split_names(where.repository, config)
             split = next((name for name in _FOR_TESTS if name in splits), splits[0])
@@ -76,36 +94,46 @@ def _load(where: HubSet, known: KnownSet | None) -> list[Row]:
                 )
         rows = load_dataset(where.repository, config, split=split).to_list()
     if not rows:
-        raise UsageError(f"{where}@{split} holds no question")
+        raise UsageError(f"{where} holds no question")
     place = f"{where.repository} {split} row"
     return [Row(f"{place} {number}", values) for number, values in enumerate(rows, start=1)]
 
 
 @contextmanager
-def _told(where: str, known: KnownSet | None) -> Iterator[None]:
-    """Shows that something is fetched, and turns what goes wrong into one line."""
+def _hub_errors(where: HubSet) -> Iterator[None]:
+    """Turns what the Hub and `datasets` may say into one line, and keeps them quiet meanwhile."""
     import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from httpx import HTTPError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+    from huggingface_hub.utils import logging
 
     datasets.disable_progress_bars()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
-        with progress(f"fetch {where}", None, "bytes"):
-            yield
+        yield
     except (DatasetsError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
-        said = " ".join(str(error).split())
-        gated = isinstance(error, GatedRepoError) or "gated" in said.lower()
-        if gated or (known and known.gated and isinstance(error, DatasetNotFoundError)):
-            home = known.home if known else where
-            raise UsageError(
-                f"{where} must be requested from its owner: accept the terms at {home} and log in "
-                "with `hf auth login`, or name a file of it that you have "
-                "(--benchmarks-file FILE)"
-            ) from error
+        if isinstance(error, GatedRepoError) or "gated dataset" in str(error):
+            raise _gated(where) from error
         if isinstance(error, DatasetNotFoundError):
             raise UsageError(f"there is no set {where} on the Hub, or it is private") from error
-        raise AssetError(
-            f"could not fetch {where} ({said[:160]}); check name and network, or name a file of it "
-            "that you have (--benchmarks-file FILE)"
-        ) from error
+        raise _failed(str(where), error) from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _gated(where: HubSet) -> UsageError:
+    return UsageError(
+        f"{where} must be requested from its owner: accept the terms at {where.home} and log in "
+        "with `hf auth login`, or name a file of it that you have (--benchmarks-file FILE)"
+    )
+
+
+def _failed(what: str, error: Exception) -> AssetError:
+    # `datasets` says only that something happened, and keeps what it was as the cause.
+    said = " ".join(str(error.__cause__ or error).split())[:160] or type(error).__name__
+    return AssetError(
+        f"could not fetch {what} ({said}); check the name and the network, or name a file of it "
+        "that you have (--benchmarks-file FILE)"
+    )

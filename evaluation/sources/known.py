@@ -30,6 +30,11 @@ class HubSet:
         config = f"/{self.config}" if self.config else ""
         return f"hub:{self.repository}{config}" + (f"@{self.split}" if self.split else "")
 
+    @property
+    def home(self) -> str:
+        """Where its owner describes it, and gives access to it."""
+        return f"https://huggingface.co/datasets/{self.repository}"
+
 
 @dataclass(frozen=True, slots=True)
 class FileAt:
