@@ -80,8 +80,8 @@ def read_questions(source: str, name: str = "") -> QuestionFile:
     Args:
         source: A JSONL, JSON, CSV, TSV or Parquet file, the name of a known set, or
             `hub:OWNER/NAME[/CONFIG][@SPLIT]`.
-        name: Benchmark of all of its questions; empty: what the rows say, else what the form of
-            the file says, else its name.
+        name: Split of all of its questions; empty: the benchmark that the row names, else the
+            one whose form the file has, else the file's name.
 
     Raises:
         UsageError: There is no such source, it must be requested from its owner, or a row is not
@@ -100,7 +100,13 @@ def read_questions(source: str, name: str = "") -> QuestionFile:
         path = Path(source).expanduser()
         rows, fallback = read_rows(path), path.stem
     drafts, form = drafts_of(rows)
-    names = [benchmark_name(name or draft.benchmark or form or fallback) for draft in drafts]
+    names = [name or benchmark_name(draft.benchmark or form or fallback) for draft in drafts]
+    for row, each in zip(rows, names, strict=True):
+        if not each or (each in _RESERVED and not name):
+            raise UsageError(
+                f"{row.place}: a benchmark cannot be called {each!r}; give the file another name, "
+                "or a column `benchmark`"
+            )
     read = _checked(rows, drafts, names)
     questions = read.questions
     if known is not None and known.sample:
@@ -114,8 +120,6 @@ def _checked(rows: Sequence[Row], drafts: Sequence[Draft], names: Sequence[str])
     left_out: dict[str, Counter[str]] = {}
     blank: Counter[str] = Counter()
     for row, draft, name in zip(rows, drafts, names, strict=True):
-        if not name or name in _RESERVED:
-            raise UsageError(f"{row.place}: a benchmark cannot be called {name!r}")
         if draft.left_out:
             left_out.setdefault(name, Counter())[draft.left_out] += 1
             continue

@@ -288,6 +288,13 @@ def test_flaws_are_found(tmp_path):
     assert read.num_blank == {"mine": 1}
 
 
+def test_a_file_may_be_called_like_a_split_where_the_split_is_named(tmp_path):
+    source = write(tmp_path / "train.jsonl", [{"question": "?!", "answer": "x"}])
+    with pytest.raises(UsageError, match="cannot be called 'train'; give the file another name"):
+        read_questions(source)
+    assert only(source, "train").split == "train"
+
+
 def test_names_are_one_for_each_benchmark():
     called = ("tq", "TriviaQA", "2WikiMultihopQA", "Bamboogle", "simple-qa", "my set")
     assert [benchmark_name(name) for name in called] == [
