@@ -14,6 +14,7 @@ from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, k_of
 from evaluation.gate import GateDecision, decide
 from evaluation.summaries import BenchmarkScore, ScoredAnswer
 from tasks.artifacts import ArtifactStore
+from tasks.benchmark_files import benchmark_questions
 from tasks.benchmark_rows import PROTOCOL, SAMPLED_AS, score_of, scored
 from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
@@ -38,7 +39,7 @@ def score_policy(
     Args:
         config: The configuration.
         context: Which stage of which run it is.
-        questions: Reference of the questions.
+        questions: Reference of the questions; `benchmark.file` stands in for the benchmarks'.
         policy: Reference of the policy.
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
@@ -49,7 +50,10 @@ def score_policy(
         UsageError: A benchmark is unknown, or there are no questions to ask.
     """
     store = ArtifactStore.open(config.store)
-    ref = resolve(store, "questions", questions)
+    if gate:
+        ref = resolve(store, "questions", questions)
+    else:
+        ref = benchmark_questions(store, config, context.run, questions)
     known = store.read_questions(ref)
     asked = (
         gate_questions(known, config.gate) if gate else held_out_questions(known, config.benchmark)
