@@ -6,19 +6,21 @@ changed, so that another judge costs no rollout: see `_made_before`.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from agents.errors import UsageError
 from agents.trajectory import Question
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, k_of
 from evaluation.gate import GateDecision, decide
-from evaluation.summaries import BenchmarkScore, ScoredAnswer
+from evaluation.summaries import BenchmarkScore, ScoredAnswer, break_down
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_files import benchmark_questions
 from tasks.benchmark_rows import PROTOCOL, SAMPLED_AS, score_of, scored
 from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
-from tasks.manifest import ArtifactRef
+from tasks.manifest import ArtifactRef, Manifest
 from tasks.references import resolve
 from tasks.sampled import run_sampling
 from tasks.sampling_inputs import ids_digest, sampling_sections
@@ -110,6 +112,27 @@ def gate_decision(config: StageConfig, current: str, candidate: str) -> GateDeci
         for reference in (current, candidate)
     )
     return decide(first, second, config.gate, config.seed)
+
+
+def breakdown(store: ArtifactStore, answers: Manifest) -> dict[str, dict[str, dict[str, Any]]]:
+    """Scores by hops and by type of question, benchmark by benchmark; the gate's are left out."""
+    protocol = answers.metadata.get(PROTOCOL, {})
+    by_name: dict[str, list[ScoredAnswer]] = defaultdict(list)
+    for row in store.read_table(answers.ref).to_pylist():
+        if row["benchmark"] != GATE_SPLIT:
+            by_name[row["benchmark"]].append(scored(row))
+    found = {
+        name: break_down(group, confidence=protocol.get("confidence", 0.95), k=protocol.get("k", 1))
+        for name, group in by_name.items()
+    }
+    return {
+        name: {
+            way: {part: asdict(score) for part, score in parts.items()}
+            for way, parts in ways.items()
+        }
+        for name, ways in found.items()
+        if ways
+    }
 
 
 def answers_in(store: ArtifactStore, answers: ArtifactRef) -> list[ScoredAnswer]:

@@ -47,6 +47,7 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
     "The store": {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
+        "compare": _Command("compare:compare", "Compare two policies on the same questions."),
         "curve": _Command("curve:curve", "Show how a training's figures moved, as a picture, too."),
         "sql": _Command("store:sql", "Query the store with SQL."),
         "lineage": _Command("lineage:lineage", "Show what something was made from and led to."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from agents.errors import StoppedError
 from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
+
+if TYPE_CHECKING:
+    from flows.config import EvolutionConfig
 
 
 @click.command()
@@ -36,6 +39,7 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
         document = run_evolution(
             config, name=name, no_reuse=no_reuse, redo=redo, verbose=settings.debug
         )
+        document["comparison"] = _comparison(config, document)
         answer(document)
     if not settings.json:
         _show(settings, document)
@@ -44,12 +48,20 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
 
 def _show(settings: Settings, document: Mapping[str, Any]) -> None:
     console = screen()
-    console.print(score_table(console, document["iterations"]))
+    console.print(score_table(console, document["iterations"], document["comparison"]))
     if document.get("stopped"):
         console.print(f"Stopped early: {document['stopped']}.")
     console.print(f"{_reuse(document['stages'])}.")
     console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n")
     console.print(next_commands(settings, document["run"]), soft_wrap=True)
+
+
+def _comparison(config: EvolutionConfig, document: Mapping[str, Any]) -> dict[str, Any]:
+    from tasks.artifacts import ArtifactStore
+    from tasks.comparison import run_comparison
+
+    store = ArtifactStore.open(config.store)
+    return run_comparison(store, document["iterations"], config.benchmark.confidence)
 
 
 def _reuse(stages: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from deployments.cli.training_table import training_rows, trip_rows
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import score_of
+from tasks.comparison import run_comparison
 from tasks.manifest import ArtifactRef
 from tasks.runs import RunLog, RunRecord, StageRecord
 
@@ -81,7 +82,8 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "training": training_rows(store, stages),
         "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
-        "iterations": _iterations(store, record, stages),
+        "iterations": (iterations := _iterations(store, record, stages)),
+        "comparison": run_comparison(store, iterations),
     }
 
 

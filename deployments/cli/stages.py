@@ -15,7 +15,7 @@ from rich.console import Console
 
 from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
-from deployments.cli.tables import command, percent, plain_table
+from deployments.cli.tables import command, plain_table
 
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
@@ -225,15 +225,9 @@ def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> 
         table.add_row(made, count, row["reference"])
     console.print(table)
     if document["benchmarks"]:
-        scores = plain_table("Accuracy, %")
-        scores.add_column("benchmark")
-        for heading in ("questions", "em", "f1", "accuracy", "95% interval"):
-            scores.add_column(heading, justify="right")
-        for name, row in document["benchmarks"].items():
-            interval = f"{percent(row['ci_low'])} – {percent(row['ci_high'])}"
-            means = (percent(row["em"]), percent(row["f1"]), percent(row["accuracy"]))
-            scores.add_row(name, str(row["num_questions"]), *means, interval)
-        console.print(scores)
+        from deployments.cli.score_tables import benchmark_table
+
+        console.print(benchmark_table(document["benchmarks"], document["protocol"]))
     if "changes" in document:
         from deployments.cli.refilter import changes_table
 
