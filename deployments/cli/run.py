@@ -9,18 +9,58 @@ import click
 
 from agents.errors import StoppedError
 from deployments.cli.console import duration, output, screen
+from deployments.cli.decisions import decision_lines
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
 
 
+class _Iteration(click.ParamType):
+    """The number of an iteration, or `all`."""
+
+    name = "iteration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Reads the option's value."""
+        if value == _ALL or isinstance(value, int):
+            return value  # type: ignore[no-any-return]
+        try:
+            return int(value)
+        except ValueError:
+            return self.fail(f"got {value!r}; expected the number of an iteration", param, ctx)
+
+
+_ALL = "all"
+
+
 @click.command()
+@click.option(
+    "--force-promote",
+    metavar="[ITERATION]",
+    type=_Iteration(),
+    is_flag=False,
+    flag_value=_ALL,
+    multiple=True,
+    help="Promote this iteration's policy, or without a number that of every iteration, whatever "
+    "the gate says; recorded, and kept when the run is resumed. Can be repeated.",
+)
 @shared_options
 @reuse_options
-def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, ...]) -> int:
+def run(
+    settings: Settings,
+    name: str | None,
+    no_reuse: bool,
+    redo: tuple[str, ...],
+    force_promote: tuple[int | str, ...],
+) -> int:
     """Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
 
     A stage whose result lies in the store is reused, so a run that was stopped or killed goes on
     where it was: give the same command again.
+
+    After each iteration the gate compares its policy with the best so far. One that fails is
+    rolled back and the run goes on from the best; that is no failure of the run (exit code 0).
 
     \b
     Examples:
@@ -28,13 +68,19 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
       evolvesearch run --profile smoke --json
       evolvesearch run --name longer --set iterations=4 --set rl.num_steps=10
       evolvesearch run --redo benchmark
+      evolvesearch run --name longer --force-promote 2
     """
     config = settings.config()
     with output(settings.json) as answer:
         from flows.evolve import run_evolution
 
         document = run_evolution(
-            config, name=name, no_reuse=no_reuse, redo=redo, verbose=settings.debug
+            config,
+            name=name,
+            no_reuse=no_reuse,
+            redo=redo,
+            verbose=settings.debug,
+            force_promote="all" if _ALL in force_promote else [int(n) for n in force_promote],
         )
         answer(document)
     if not settings.json:
@@ -45,6 +91,8 @@ def run(settings: Settings, name: str | None, no_reuse: bool, redo: tuple[str, .
 def _show(settings: Settings, document: Mapping[str, Any]) -> None:
     console = screen()
     console.print(score_table(console, document["iterations"]))
+    for line in decision_lines(document["iterations"]):
+        console.print(line)
     if document.get("stopped"):
         console.print(f"Stopped early: {document['stopped']}.")
     console.print(f"{_reuse(document['stages'])}.")

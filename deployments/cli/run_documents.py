@@ -11,7 +11,7 @@ from deployments.cli.training_table import training_rows, trip_rows
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
-from tasks.runs import RunLog, RunRecord, StageRecord
+from tasks.runs import RunLog, RunRecord, StageRecord, decision_of
 
 GATE = "gate"
 """Name under which the gate's scores stand beside those of the benchmarks."""
@@ -119,10 +119,7 @@ def _iterations(
                 scores.setdefault(policy, {}).update(rows)
     return [
         {
-            "iteration": entry.iteration,
-            "name": entry.name,
-            "policy": entry.digest,
-            "promoted": entry.promoted,
+            **decision_of(entry),
             "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
             "average": sum(s["accuracy"] for s in found.values()) / len(found) if found else None,
         }
