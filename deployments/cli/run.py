@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from agents.errors import StoppedError
+from agents.errors import StoppedError, UsageError
 from deployments.cli.console import duration, output, screen
 from deployments.cli.decisions import decision_lines
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
-
-
-class _Iteration(click.ParamType):
-    """The number of an iteration, or `all`."""
-
-    name = "iteration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """Reads the option's value."""
-        if value == _ALL or isinstance(value, int):
-            return value  # type: ignore[no-any-return]
-        try:
-            return int(value)
-        except ValueError:
-            return self.fail(f"got {value!r}; expected the number of an iteration", param, ctx)
 
 
 _ALL = "all"
@@ -38,7 +21,6 @@ _ALL = "all"
 @click.option(
     "--force-promote",
     metavar="[ITERATION]",
-    type=_Iteration(),
     is_flag=False,
     flag_value=_ALL,
     multiple=True,
@@ -52,7 +34,7 @@ def run(
     name: str | None,
     no_reuse: bool,
     redo: tuple[str, ...],
-    force_promote: tuple[int | str, ...],
+    force_promote: tuple[str, ...],
 ) -> int:
     """Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
 
@@ -71,6 +53,7 @@ def run(
       evolvesearch run --name longer --force-promote 2
     """
     config = settings.config()
+    forced = _forced(force_promote)
     with output(settings.json) as answer:
         from flows.evolve import run_evolution
 
@@ -80,12 +63,22 @@ def run(
             no_reuse=no_reuse,
             redo=redo,
             verbose=settings.debug,
-            force_promote="all" if _ALL in force_promote else [int(n) for n in force_promote],
+            force_promote=forced,
         )
         answer(document)
     if not settings.json:
         _show(settings, document)
     return StoppedError.exit_code if document.get("stopped") else 0
+
+
+def _forced(values: Sequence[str]) -> Sequence[int] | Literal["all"]:
+    """The iterations that `--force-promote` names."""
+    if _ALL in values:
+        return "all"
+    for value in values:
+        if not value.isdecimal():
+            raise UsageError(f"--force-promote: got {value!r}; expected an iteration's number")
+    return [int(value) for value in values]
 
 
 def _show(settings: Settings, document: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ def test_force_promote_takes_iterations_or_none_for_all(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--force-promote", "two"], "got 'two'; expected the number of an iteration"),
+        (["--force-promote", "two"], "got 'two'; expected an iteration's number"),
         (["--force-promote", "9"], "--force-promote 9: expected an iteration of this run, 1 to 1"),
     ],
 )
