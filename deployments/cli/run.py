@@ -13,7 +13,6 @@ from deployments.cli.decisions import decision_lines
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
 
-
 _ALL = "all"
 
 
