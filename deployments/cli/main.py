@@ -116,8 +116,8 @@ def cli() -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code.
 
-    0: done; 1: failed; 2: bad usage or configuration; 3: stopped by a gate or
-    a sentinel; 130: Ctrl-C.
+    0: done, a policy that the gate rolled back included; 1: failed; 2: bad usage or
+    configuration; 3: stopped by a sentinel, a stop rule or a budget; 130: Ctrl-C.
     """
     debug = "--debug" in arguments
     try:

@@ -14,7 +14,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import score_of
 from tasks.comparison import run_comparison
 from tasks.manifest import ArtifactRef
-from tasks.runs import RunLog, RunRecord, StageRecord
+from tasks.runs import RunLog, RunRecord, StageRecord, decision_of
 
 GATE = "gate"
 """Name under which the gate's scores stand beside those of the benchmarks."""
@@ -122,10 +122,7 @@ def _iterations(
                 scores.setdefault(policy, {}).update(rows)
     return [
         {
-            "iteration": entry.iteration,
-            "name": entry.name,
-            "policy": entry.digest,
-            "promoted": entry.promoted,
+            **decision_of(entry),
             "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
             "average": sum(s["accuracy"] for s in found.values()) / len(found) if found else None,
         }
