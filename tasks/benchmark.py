@@ -15,6 +15,7 @@ from agents.trajectory import Question
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, k_of
 from evaluation.gate import GateDecision, decide
 from evaluation.summaries import BenchmarkScore, ScoredAnswer, break_down
+from tasks.api_policies import policy_to_ask
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_files import benchmark_questions
 from tasks.benchmark_rows import PROTOCOL, SAMPLED_AS, score_of, scored
@@ -24,7 +25,6 @@ from tasks.manifest import ArtifactRef, Manifest
 from tasks.references import resolve
 from tasks.sampled import run_sampling
 from tasks.sampling_inputs import ids_digest, sampling_sections
-from tasks.schemas import POLICIES
 from tasks.selection import GATE_SPLIT, gate_questions, held_out_questions
 from tasks.stage import StageOutcome
 from tasks.stage_cache import stage_key
@@ -42,7 +42,7 @@ def score_policy(
         config: The configuration.
         context: Which stage of which run it is.
         questions: Reference of the questions; `benchmark.file` stands in for the benchmarks'.
-        policy: Reference of the policy.
+        policy: Reference of the policy, or `openai:MODEL`.
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
     Returns:
@@ -66,7 +66,7 @@ def score_policy(
             "raise questions.num_gate or questions.num_per_benchmark"
         )
     stage = "gate" if gate else "benchmark"
-    inputs = {"questions": ref, "policy": resolve(store, POLICIES, policy)}
+    inputs = {"questions": ref, "policy": policy_to_ask(store, config, policy)}
     sampled_as = _sampled_as(store, config, context, stage, inputs, asked)
     benchmark = config.benchmark
     return run_sampling(

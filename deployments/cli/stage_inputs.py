@@ -53,6 +53,13 @@ def find_inputs(
     return inputs
 
 
+def has_stages(config: EvolutionConfig) -> bool:
+    """Whether the store has the record of any stage."""
+    if not store_exists(config.store.uri):
+        return False
+    return bool(RunLog(ArtifactStore.open(config.store).objects).stages())
+
+
 def _sources(log: RunLog, run: str | None, default: str) -> list[str]:
     """Runs to look in, the likeliest first."""
     known = list(dict.fromkeys(stage.run for stage in reversed(log.stages())))
