@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from evaluation.judging.marks import RULES, Grade, JudgeItem, Mark
-from evaluation.scoring import is_right, normalise_squad, parse_quantity
+from evaluation.quantities import parse_quantity
+from evaluation.scoring import is_right, normalise_squad
 
 _EITHER = re.compile(r"either\s+\S.*\s+or\s+\S", re.IGNORECASE | re.DOTALL)
 _OR = re.compile(r"\s+or\s+", re.IGNORECASE)
@@ -60,7 +61,8 @@ def certain_mark(item: JudgeItem) -> Mark | None:
 
 
 def _matches(text: str, gold: str) -> bool:
-    if normalise_squad(text) != normalise_squad(gold):
+    # Nothing is left of "A" or "%", so that all such texts would be equal.
+    if normalise_squad(text) != normalise_squad(gold) or not normalise_squad(text):
         return False
     # SQuAD's rule drops points and signs: "1.5" would equal "15".
     return parse_quantity(gold) is None or is_right(text, gold)
