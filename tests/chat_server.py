@@ -19,6 +19,7 @@ class ChatServer(ThreadingHTTPServer):
         turns: Where given, what to say instead, by how often the assistant has spoken.
         by_text: Where given, what to say instead, by a text in the last message.
         usage: Tokens in and out that each reply is said to have.
+        wait_s: Seconds that every reply takes.
         asked: Bodies of the requests so far.
         keys: Values of their authorization headers.
         most_at_once: Most requests that were there at the same time.
@@ -29,7 +30,7 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.replies, self.turns, self.by_text = ["{}"], None, None
-        self.usage = (10, 5)
+        self.usage, self.wait_s = (10, 5), 0.0
         self.asked, self.keys, self.most_at_once = [], set(), 0
         self.lock = threading.Lock()
         self.open = 0
@@ -58,11 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
             server.open += 1
             server.most_at_once = max(server.most_at_once, server.open)
             reply = server.next_reply(body)
-        try:
-            self._say(reply)
-        finally:
-            with server.lock:
-                server.open -= 1
+        time.sleep(server.wait_s)
+        # Before the reply: who has it may be back before this thread goes on.
+        with server.lock:
+            server.open -= 1
+        self._say(reply)
 
     def _say(self, reply):
         if isinstance(reply, float):
