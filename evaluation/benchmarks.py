@@ -15,6 +15,7 @@ from pydantic import Field
 from agents.configuration import Config
 from agents.errors import UsageError
 from agents.trajectory import Question
+from evaluation.judging.config import JudgeConfig
 from evaluation.scoring import AnswerScore
 from evaluation.statistics import wilson_interval
 
@@ -33,6 +34,8 @@ class BenchmarkConfig(Config):
     """Sampling temperature; 0 is greedy."""
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     """Confidence level of the interval of accuracy."""
+    judge: JudgeConfig = JudgeConfig()
+    """Who says whether an answer is right, for `mbe`, pass@k and the gate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,15 +36,15 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Comparison:
     """How far two judges agree on the answers that both judged.
 
     Attributes:
         confusion: How often they said what.
         num_unjudged: Answers that one of them, or both, left unjudged; in no other figure here.
-        share: Share of equal verdicts; None where there is nothing to compare.
-        share_low: Lower bound of its Wilson interval.
-        share_high: Upper bound of its Wilson interval.
+        agreement: Share of equal verdicts; None where there is nothing to compare.
+        ci_low: Lower bound of its Wilson interval.
+        ci_high: Upper bound of its Wilson interval.
         kappa: Cohen's kappa, agreement beyond chance, 1 at most; None where both gave all answers
             the same verdict, so that there is none to be had beyond chance.
         kappa_low: Lower bound of its interval.
@@ -53,9 +53,9 @@ class Agreement:
 
     confusion: Confusion
     num_unjudged: int
-    share: float | None
-    share_low: float
-    share_high: float
+    agreement: float | None
+    ci_low: float
+    ci_high: float
     kappa: float | None
     kappa_low: float | None
     kappa_high: float | None
@@ -63,7 +63,7 @@ class Agreement:
 
 def compare_verdicts(
     first: Sequence[Verdict], second: Sequence[Verdict], confidence: float = 0.95
-) -> Agreement:
+) -> Comparison:
     """Compares two judges' verdicts on the same answers.
 
     Args:
@@ -85,7 +85,7 @@ def compare_verdicts(
     num_equal = confusion.both_right + confusion.both_wrong
     low, high = wilson_interval(num_equal, len(pairs), confidence)
     kappa = cohens_kappa(confusion, confidence)
-    return Agreement(
+    return Comparison(
         confusion,
         len(first) - len(pairs),
         num_equal / len(pairs) if pairs else None,
@@ -101,7 +101,7 @@ def cohens_kappa(
     """Cohen's kappa (Cohen, 1960) and its interval by Fleiss, Cohen and Everitt's error (1969).
 
     The error is for large samples; it is 0 where all verdicts agree, however few they are: there
-    the interval of the share says more.
+    the interval of the agreement says more.
 
     Returns:
         Kappa, lower and upper bound, at most 1; None where chance alone would agree always.
@@ -120,7 +120,8 @@ def cohens_kappa(
     spread = (
         right * (1 - (first + second) * rest) ** 2
         + wrong * (1 - (2 - first - second) * rest) ** 2
-        + rest**2 * (only_first * (second + 1 - first) ** 2 + only_second * (1 - second + first) ** 2)
+        + rest**2
+        * (only_first * (second + 1 - first) ** 2 + only_second * (1 - second + first) ** 2)
         - (kappa - by_chance * rest) ** 2
     )
     error = math.sqrt(max(0.0, spread) / n) / (1 - by_chance)
