@@ -93,8 +93,8 @@ def _checked(year: int | None, month: int, day: int | None) -> Date | None:
     """The date, None where the calendar has no such one."""
     if not 1 <= month <= 12:
         return None
-    leap = year is None or calendar.isleap(year)
-    most = 29 if month == 2 and leap else calendar.mdays[month]
+    # A day without a year may be that of a leap year.
+    most = calendar.monthrange(2000 if year is None else year, month)[1]
     if day is not None and not 1 <= day <= most:
         return None
     return Date(year, month, day)

@@ -1,0 +1,158 @@
+"""The way in: questions of a file, a known set, or a set of the Hub, checked row by row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.errors import UsageError
+from agents.randomness import derive_seed
+from agents.trajectory import Question
+from evaluation.sources.fetch import fetch_rows, hub_set
+from evaluation.sources.known import KNOWN, KnownSet
+from evaluation.sources.names import benchmark_name, hops_of
+from evaluation.sources.rows import Row, read_rows
+from evaluation.sources.shapes import Draft, drafts_of
+
+HUB = "hub:"
+"""What a set of the Hub is named with: `hub:OWNER/NAME[/CONFIG][@SPLIT]`, or `hub:` and a name."""
+
+_RESERVED = ("train", "gate")
+"""Splits of a question set that are no benchmarks."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionFile:
+    """Questions from elsewhere.
+
+    Attributes:
+        source: What was named.
+        questions: All of them in their order; split and benchmark are the same, the family is
+            the kind of question where that is known, else the benchmark.
+        left_out: How many rows cannot be asked, by benchmark and reason.
+        num_blank: How many blank right answers stood among others, by benchmark.
+        known: The row of the table of known sets, None for others.
+    """
+
+    source: str
+    questions: tuple[Question, ...]
+    left_out: dict[str, dict[str, int]]
+    num_blank: dict[str, int]
+    known: KnownSet | None = None
+
+    def by_benchmark(self) -> dict[str, tuple[Question, ...]]:
+        """The questions by benchmark, in the order in which benchmarks first appear."""
+        names = dict.fromkeys(question.split for question in self.questions)
+        return {
+            name: tuple(question for question in self.questions if question.split == name)
+            for name in names
+        }
+
+
+def known_set(source: str) -> KnownSet | None:
+    """The known set that a source names, None where it names a file or another set."""
+    return KNOWN.get(benchmark_name(source.removeprefix(HUB)))
+
+
+def check_source(source: str) -> None:
+    """Checks, without reading or fetching anything, that a source can be there.
+
+    Raises:
+        UsageError: It is neither a file, nor a known set, nor the name of a set of the Hub.
+    """
+    if known_set(source) is not None:
+        return
+    if source.startswith(HUB):
+        hub_set(source.removeprefix(HUB))
+    elif not Path(source).expanduser().is_file():
+        raise UsageError(
+            f"there is no file {source}; expected a file, hub:OWNER/NAME, or one of the known "
+            f"sets {', '.join(KNOWN)}"
+        )
+
+
+def read_questions(source: str, name: str = "") -> QuestionFile:
+    """Reads all questions of a source.
+
+    Args:
+        source: A JSONL, JSON, CSV, TSV or Parquet file, the name of a known set, or
+            `hub:OWNER/NAME[/CONFIG][@SPLIT]`.
+        name: Split of all of its questions; empty: the benchmark that the row names, else the
+            one whose form the file has, else the file's name.
+
+    Raises:
+        UsageError: There is no such source, it must be requested from its owner, or a row is not
+            a question with a right answer; the message names the row.
+        AssetError: It could not be fetched.
+    """
+    check_source(source)
+    known = known_set(source)
+    if known is not None:
+        rows, fallback = fetch_rows(known.where, known), known.name
+    elif source.startswith(HUB):
+        where = hub_set(source.removeprefix(HUB))
+        rows = fetch_rows(where)
+        fallback = where.config or where.repository.partition("/")[2]
+    else:
+        path = Path(source).expanduser()
+        rows, fallback = read_rows(path), path.stem
+    drafts, form = drafts_of(rows)
+    names = [name or benchmark_name(draft.benchmark or form or fallback) for draft in drafts]
+    for row, each in zip(rows, names, strict=True):
+        if not each or (each in _RESERVED and not name):
+            raise UsageError(
+                f"{row.place}: a benchmark cannot be called {each!r}; give the file another name, "
+                "or a column `benchmark`"
+            )
+    read = _checked(rows, drafts, names)
+    questions = read.questions
+    if known is not None and known.sample:
+        questions = _sample(questions, known.sample)
+    return QuestionFile(source, questions, read.left_out, read.num_blank, known)
+
+
+def _checked(rows: Sequence[Row], drafts: Sequence[Draft], names: Sequence[str]) -> QuestionFile:
+    questions: list[Question] = []
+    taken: Counter[str] = Counter()
+    left_out: dict[str, Counter[str]] = {}
+    blank: Counter[str] = Counter()
+    for row, draft, name in zip(rows, drafts, names, strict=True):
+        if draft.left_out:
+            left_out.setdefault(name, Counter())[draft.left_out] += 1
+            continue
+        answers = tuple(dict.fromkeys(answer for answer in draft.answers if answer))
+        if not draft.text:
+            raise UsageError(f"{row.place}: the question is blank")
+        if not answers:
+            raise UsageError(f"{row.place}: there is no right answer to {draft.text[:60]!r}")
+        blank[name] += sum(not answer for answer in draft.answers)
+        key = draft.key or hashlib.sha256(draft.text.encode()).hexdigest()[:12]
+        question_id = f"{name}-{key}"
+        taken[question_id] += 1
+        if taken[question_id] > 1:
+            # The same question may stand twice; both are kept, each under an id of its own.
+            question_id = f"{question_id}~{taken[question_id]}"
+        questions.append(
+            Question(
+                question_id=question_id,
+                text=draft.text,
+                answers=answers,
+                family=draft.kind or name,
+                split=name,
+                num_hops=draft.num_hops or hops_of(name, key),
+            )
+        )
+    if not questions:
+        raise UsageError(f"{rows[0].place}: none of {len(rows)} rows can be asked")
+    counts = {name: dict(reasons) for name, reasons in left_out.items()}
+    return QuestionFile("", tuple(questions), counts, dict(blank))
+
+
+def _sample(questions: tuple[Question, ...], size: int) -> tuple[Question, ...]:
+    """As many questions as the protocol takes, the same whoever draws them."""
+    chosen = sorted(questions, key=lambda question: derive_seed("sample", question.question_id))
+    kept = {question.question_id for question in chosen[:size]}
+    return tuple(question for question in questions if question.question_id in kept)
