@@ -136,6 +136,7 @@ def test_damaged_verdicts_are_asked_for_again(chat_server, judge_of, kept):
         '{"rationale": ["r"], "judgement": "correct"}',
         '{"rationale": "r", "judgement": "correct", "confidence": "90"}',
         '{"rationale": "r", "judgement": "incorrect", "judgement": "correct"}',
+        f"<think>It says {RIGHT}",
     ],
 )
 def test_a_model_that_breaks_the_contract_is_reminded_once_then_unjudged(
@@ -167,8 +168,10 @@ def test_a_failure_is_never_kept(chat_server, judge_of):
     assert judge_of(cache).mark([item()])[0].correct is False
 
 
-@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", " {}\n"])
-def test_a_fence_around_the_whole_reply_is_no_prose(chat_server, judge_of, fence):
+@pytest.mark.parametrize(
+    "fence", ["```json\n{}\n```", "```\n{}\n```", " {}\n", "<think>so\n…</think>\n\n{}"]
+)
+def test_a_fence_around_the_reply_or_a_thought_before_it_is_no_prose(chat_server, judge_of, fence):
     chat_server.replies = [fence.format(RIGHT)]
     assert judge_of().mark([item()])[0].correct is True
     assert len(chat_server.asked) == 1
