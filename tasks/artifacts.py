@@ -6,7 +6,8 @@ Layout under the store's URI:
 - `manifests/<stage key>/<name>.json`: written last and only if absent, so that an artifact
   appears whole or not at all, and two writers of the same one end with one;
 - `partial/<stage key>/…`: finished rows of a stage that still runs (`tasks.shards`);
-- `runs/<run>/…`: records of runs and stages (`tasks.runs`).
+- `runs/<run>/…`: records of runs and stages (`tasks.runs`);
+- `verdicts/<ab>/<hash>.json`: what judging models said (`tasks.judge_cache`).
 
 The other modules: `storage` (named objects, local or remote, and the same as files of this
 machine), `schemas` (declared columns), `tables` (rows and Parquet), `rows` (questions and

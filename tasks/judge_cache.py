@@ -6,9 +6,14 @@ once, and a benchmark that is scored again asks nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from evaluation.judging.opening import open_judge
+from tasks.artifacts import ArtifactStore
+from tasks.config import StageConfig
 from tasks.storage.objects import ObjectStore
+from training.judged_answers import JudgedAnswers
 
 FOLDER = "verdicts"
 
@@ -43,6 +48,23 @@ class StoredVerdicts:
             StoreError: It could not be written.
         """
         self._objects.put_new(_path(key), verdict.encode())
+
+
+@contextmanager
+def reward_judge(store: ArtifactStore, config: StageConfig) -> Iterator[JudgedAnswers | None]:
+    """The judge that rewards are given by, its verdicts in the store; None where there is none.
+
+    Raises:
+        UsageError: The environment has no key.
+    """
+    if config.reward.answer != "judge":
+        yield None
+        return
+    judge = open_judge(config.reward.judge, StoredVerdicts(store.objects), "reward.judge")
+    try:
+        yield JudgedAnswers(judge, config.agents.max_failed_share)
+    finally:
+        judge.close()
 
 
 def _path(key: str) -> str:

@@ -227,7 +227,9 @@ _REWARDS = TableKind(
             column("question_id", _TEXT, "Its question."),
             column("format", _REAL, "Format part, 0 to 1."),
             column("answer", _REAL, "Answer part, 0 to 1."),
-            column("total", _REAL, "The reward; null: infrastructure failed.", null=True),
+            column(
+                "total", _REAL, "The reward; null: infrastructure failed, or unjudged.", null=True
+            ),
         ]
     ),
 )

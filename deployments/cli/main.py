@@ -44,6 +44,9 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "rl": _Command("stages:rl", "Train a policy by reinforcement learning."),
         "benchmark": _Command("benchmark:benchmark", "Score a policy on the held-out benchmarks."),
     },
+    "Scores": {
+        "judge-agreement": _Command("judging:judge_agreement", "Compare judges with people."),
+    },
     "The store": {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),

@@ -26,6 +26,7 @@ from evaluation.judging.config import PromptName
 from evaluation.judging.marks import Grade, JudgeItem
 
 _MARKS = re.compile(r"\{\{ (question|answers|predicted) \}\}")
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
 
 _TWO = {"correct": Grade.CORRECT, "incorrect": Grade.INCORRECT}
@@ -71,7 +72,7 @@ class JudgePrompt:
         return _MARKS.sub(lambda mark: values[mark.group(1)], self.user)
 
     def read(self, reply: str) -> tuple[Grade, str]:
-        """Reads a reply strictly; a code fence around all of it is taken off.
+        """Reads a reply strictly; a thought before it and a code fence around it are taken off.
 
         Returns:
             The grade, and why.
@@ -79,7 +80,8 @@ class JudgePrompt:
         Raises:
             ValueError: It is not one JSON object of just the right fields and values.
         """
-        text = reply.strip()
+        thought = _THOUGHT.match(reply)
+        text = (reply[thought.end() :] if thought else reply).strip()
         fenced = _FENCE.fullmatch(text)
         try:
             said = json.loads(
