@@ -68,14 +68,13 @@ def score_policy(
     stage = "gate" if gate else "benchmark"
     inputs = {"questions": ref, "policy": policy_to_ask(store, config, policy)}
     sampled_as = _sampled_as(store, config, context, stage, inputs, asked)
-    benchmark = config.benchmark
     return run_sampling(
         store,
         config,
         context,
         stage,
         "tasks.jobs.benchmark:run",
-        sections={"benchmark": {**benchmark.sampled_by, **benchmark.scored_by}},
+        sections={"benchmark": {**_sampled_by(config, gate), **config.benchmark.scored_by}},
         inputs=inputs,
         outputs=("benchmarks", "answers", "trajectories", "pages"),
         question_ids=[question.question_id for question in asked],
@@ -83,7 +82,7 @@ def score_policy(
             "source": stage,
             "rollouts": _made_before(store, context, stage, sampled_as),
             SAMPLED_AS: sampled_as,
-            PROTOCOL: _protocol(store, config, inputs),
+            PROTOCOL: _protocol(store, config, inputs, gate),
         },
     )
 
@@ -140,6 +139,11 @@ def answers_in(store: ArtifactStore, answers: ArtifactRef) -> list[ScoredAnswer]
     return [scored(row) for row in store.read_table(answers).to_pylist()]
 
 
+def _sampled_by(config: StageConfig, gate: bool) -> dict[str, Any]:
+    """The settings that answers depend on; the gate's are always greedy and single."""
+    return {} if gate else config.benchmark.sampled_by
+
+
 def _sampled_as(
     store: ArtifactStore,
     config: StageConfig,
@@ -153,7 +157,7 @@ def _sampled_as(
         "benchmark_rollouts",
         {
             **sampling_sections(config),
-            "benchmark": config.benchmark.sampled_by,
+            "benchmark": _sampled_by(config, stage == "gate"),
             "source": stage,
             "caches": [ref.digest for ref in replayed_caches(store, config, context, stage)],
         },
@@ -184,7 +188,7 @@ def _made_before(
 
 
 def _protocol(
-    store: ArtifactStore, config: StageConfig, inputs: dict[str, ArtifactRef]
+    store: ArtifactStore, config: StageConfig, inputs: dict[str, ArtifactRef], gate: bool
 ) -> dict[str, Any]:
     """What a score means: all that must be equal for two of them to be comparable."""
     benchmark = config.benchmark
@@ -194,8 +198,8 @@ def _protocol(
         "search": config.web.search.provider,
         "prompt": config.agents.prompt,
         "normalisation": benchmark.normalisation,
-        **benchmark.sampled_by,
-        "k": k_of(benchmark),
+        **_sampled_by(config, gate),
+        "k": 1 if gate else k_of(benchmark),
         "confidence": benchmark.confidence,
         "seed": config.seed,
     }

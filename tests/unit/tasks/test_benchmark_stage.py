@@ -213,6 +213,18 @@ def test_nothing_scored_is_an_error_and_no_score_of_zero(bench: Bench) -> None:
         bench.run(bench.config(names=["hotpotqa"]))
 
 
+def test_the_gate_asks_each_question_once_and_greedily(bench: Bench) -> None:
+    bench.server.replies = [answer("Florence")]
+    config = bench.config(num_attempts=3, temperature=0.6, top_p=0.9)
+    [row] = bench.rows(bench.run(config, gate=True), "benchmarks")
+    assert (row["benchmark"], row["num_answers"], row["k"]) == ("gate", 1, 1)
+    assert [(asked["temperature"], asked["top_p"]) for asked in bench.server.asked] == [(0.0, 1.0)]
+    # How benchmarks are sampled is nothing to it.
+    again = bench.run(bench.config(), gate=True)
+    assert len(bench.server.asked) == 1
+    assert bench.rows(again)[0]["accuracy"] == 1.0
+
+
 def test_the_gate_decides_by_the_judges_marks(bench: Bench) -> None:
     config = bench.config(judge={"max_retries": 0})
     bench.server.replies = [answer("Rome"), json.dumps({"rationale": "", "judgement": "incorrect"})]
