@@ -73,7 +73,7 @@ def test_an_empty_store_has_the_views_of_a_full_one(filled: ArtifactStore, tmp_p
 
 
 def test_readings_are_rows_of_their_own(store: ArtifactStore) -> None:
-    read = PageReading(0, "page", "currency", "m", "prompt", "{}", 2, 90, 12, 0.5, "not JSON")
+    read = PageReading("page", "currency", "m", "prompt", "{}", 2, 90, 12, 0.5, "not JSON", turn=0)
     value = replace(trajectory(), readings=(read, replace(read, page="other", problem="")))
     assert trajectory_of(trajectory_row(value)) == value
     store.write_table("trajectories", [trajectory_row(value)], stage_key="r", name="t", run="r")
