@@ -48,6 +48,9 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
         "curve": _Command("curve:curve", "Show how a training's figures moved, as a picture, too."),
+        "contamination": _Command(
+            "contamination:contamination", "Find test questions among the training questions."
+        ),
         "sql": _Command("store:sql", "Query the store with SQL."),
         "lineage": _Command("lineage:lineage", "Show what something was made from and led to."),
         "verify": _Command("care:verify", "Recompute every digest of the store."),
