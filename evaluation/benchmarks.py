@@ -27,6 +27,10 @@ class BenchmarkConfig(Config):
 
     names: tuple[str, ...] = ()
     """Benchmarks to run, by name; empty runs all that the question set has."""
+    file: str = ""
+    """Questions to ask in place of the built benchmarks: a JSONL, JSON, CSV, TSV or Parquet file,
+    the name of a known set (such as `simpleqa`), or `hub:OWNER/NAME[/CONFIG][@SPLIT]`; empty asks
+    the built ones."""
     num_questions: Annotated[int, Field(ge=0)] = 64
     """Questions asked of each benchmark, its first ones; 0 asks all."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0

@@ -8,6 +8,7 @@ from agents.errors import UsageError
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, BenchmarkScore
 from evaluation.gate import GateDecision, decide
 from tasks.artifacts import ArtifactStore
+from tasks.benchmark_files import benchmark_questions
 from tasks.config import StageConfig, StageContext
 from tasks.references import resolve
 from tasks.sampled import run_sampling
@@ -26,7 +27,7 @@ def score_policy(
     Args:
         config: The configuration.
         context: Which stage of which run it is.
-        questions: Reference of the questions.
+        questions: Reference of the questions; `benchmark.file` stands in for the benchmarks'.
         policy: Reference of the policy.
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
@@ -37,7 +38,10 @@ def score_policy(
         UsageError: A benchmark is unknown, or there are no questions to ask.
     """
     store = ArtifactStore.open(config.store)
-    ref = resolve(store, "questions", questions)
+    if gate:
+        ref = resolve(store, "questions", questions)
+    else:
+        ref = benchmark_questions(store, config, context.run, questions)
     known = store.read_questions(ref)
     asked = (
         gate_questions(known, config.gate) if gate else held_out_questions(known, config.benchmark)

@@ -10,6 +10,7 @@ from typing import Any
 from agents.assets.model import local_model
 from agents.errors import UsageError
 from agents.web.search.factory import check_search
+from evaluation.sources.load import check_source
 from tasks.artifacts import ArtifactStore
 from tasks.config import TINY_MODEL, StageConfig, StageContext
 from tasks.digests import file_digest
@@ -36,6 +37,8 @@ def check_inputs(config: StageConfig) -> None:
     chosen_trackers(config.training.report_to)
     if config.model != TINY_MODEL:
         local_model(config.model)
+    if config.benchmark.file:
+        check_source(config.benchmark.file)
     for path in [*config.web.corpus, *_named_files(config).values()]:
         with _readable(path), Path(path).expanduser().open("rb"):
             pass
@@ -90,9 +93,18 @@ def web_digest(store: ArtifactStore, questions: ArtifactRef) -> str:
     return str(store.manifest(questions).metadata.get("web", ""))
 
 
+def corpus_digests(config: StageConfig) -> list[str]:
+    """Digests of the corpus files that the local web is made of.
+
+    Raises:
+        UsageError: One of them cannot be read.
+    """
+    return [_file(path) for path in config.web.corpus]
+
+
 def _digests_of_files(config: StageConfig) -> list[str]:
     """Digests of all that the configuration names by its path, which may change behind it."""
-    digests = [_file(path) for path in config.web.corpus]
+    digests = corpus_digests(config)
     digests += [f"{split}:{_file(path)}" for split, path in sorted(_named_files(config).items())]
     if Path(config.model).expanduser().is_dir():
         digests.append(policy_digest(Path(config.model).expanduser()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agents.assets.model import BUNDLED_MODEL, ensure_model
 from agents.errors import UsageError
 from agents.trajectory import PolicyRef
 from tasks.digests import file_digest, files_digest
@@ -60,7 +61,8 @@ def resolve_policy(
         manifests: All manifests of the store.
         folder_of: The folder of a stored policy, checked.
         text: A prefix (4 digits or more) of a digest, `RUN` (its last promoted policy),
-            `RUN/ITERATION` or `RUN/NAME` (`laptop/base`), or a local model folder.
+            `RUN/ITERATION` or `RUN/NAME` (`laptop/base`), a local model folder, or the name of the
+            model among the inputs.
 
     Raises:
         UsageError: Nothing or more than one thing is meant.
@@ -77,11 +79,11 @@ def resolve_policy(
         if digest not in by_digest:
             raise UsageError(f"policy {text}: its weights ({digest[:12]}) are not in this store")
         return PolicyRef(folder_of(by_digest[digest]).as_uri(), digest)
-    folder = Path(text).expanduser()
+    folder = ensure_model(text) if text == BUNDLED_MODEL else Path(text).expanduser()
     if folder.is_dir():
         return PolicyRef(folder.resolve().as_uri(), policy_digest(folder))
     raise UsageError(
-        f"policy {text}: expected a digest, RUN, RUN/ITERATION or a model folder; "
+        f"policy {text}: expected a digest, RUN, RUN/ITERATION, a model folder or {BUNDLED_MODEL}; "
         "`evolvesearch runs` lists the runs"
     )
 

@@ -16,6 +16,7 @@ from agents.randomness import derive_seed
 from agents.trajectory import Question
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, BenchmarkConfig, select_questions
 from evaluation.gate import GateConfig
+from evaluation.sources.names import benchmark_name
 from tasks.config import StageConfig
 from training.config import RlConfig
 
@@ -69,19 +70,33 @@ def part_of(
     return [pool[(first + offset) % len(pool)] for offset in range(size)]
 
 
+def held_out_sets(questions: Sequence[Question]) -> dict[str, list[Question]]:
+    """All benchmark questions by benchmark, the embedded benchmarks first.
+
+    Sets from elsewhere are shuffled, the same for everyone: their ids may sort by difficulty, as
+    MuSiQue's do by hops, and the first of them are asked.
+    """
+    found = {question.split for question in questions} - {TRAIN_SPLIT, GATE_SPLIT}
+    known = [name for name in (*IN_DOMAIN, *OUT_OF_DOMAIN) if name in found]
+    sets = {name: [q for q in questions if q.split == name] for name in known}
+    for name in sorted(found - set(known)):
+        sets[name] = sorted(
+            (question for question in questions if question.split == name),
+            key=lambda question: (derive_seed(question.question_id), question.question_id),
+        )
+    return sets
+
+
 def held_out_questions(questions: Sequence[Question], config: BenchmarkConfig) -> list[Question]:
     """The questions that the benchmarks ask, benchmark by benchmark.
 
     Raises:
         UsageError: A configured name is not a benchmark.
     """
-    found = {question.split for question in questions} - {TRAIN_SPLIT, GATE_SPLIT}
-    known = [name for name in (*IN_DOMAIN, *OUT_OF_DOMAIN) if name in found]
-    by_name = {
-        name: [question for question in questions if question.split == name]
-        for name in (*known, *sorted(found - set(known)))
-    }
-    return [q for chosen in select_questions(by_name, config).values() for q in chosen]
+    sets = held_out_sets(questions)
+    names = tuple(name if name in sets else benchmark_name(name) for name in config.names)
+    chosen = select_questions(sets, config.model_copy(update={"names": names}))
+    return [question for asked in chosen.values() for question in asked]
 
 
 def gate_questions(questions: Sequence[Question], config: GateConfig) -> list[Question]:

@@ -90,6 +90,16 @@ ASSETS: tuple[Asset, ...] = (
         purpose="facts about airports",
         num_bytes=931_164,
     ),
+    Asset(
+        name="fanoutqa",
+        package="fanoutqa",
+        version="1.1.1",
+        sha256="1d97c901e62e90507ac0c039a357895308bed1c6a5b49207ae81d81eac6fd795",
+        members=("fanoutqa/data/fanout-final-dev.json",),
+        licence="CC-BY-SA-4.0",
+        purpose="the benchmark FanOutQA",
+        num_bytes=390_256,
+    ),
 )
 
 

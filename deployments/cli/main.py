@@ -42,7 +42,7 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "filter": _Command("stages:filter_", "Reward trajectories and keep the best."),
         "sft": _Command("stages:sft", "Fine-tune a policy on kept trajectories."),
         "rl": _Command("stages:rl", "Train a policy by reinforcement learning."),
-        "benchmark": _Command("stages:benchmark", "Score a policy on the held-out benchmarks."),
+        "benchmark": _Command("benchmark:benchmark", "Score a policy on the held-out benchmarks."),
     },
     "The store": {
         "runs": _Command("store:runs", "List the runs of the store."),

@@ -1,14 +1,13 @@
-"""`evolvesearch construct`, `rollout`, `filter`, `sft`, `rl`, `benchmark`: one stage alone.
+"""`evolvesearch construct`, `rollout`, `filter`, `sft`, `rl`: one stage alone.
 
 A stage takes references to artifacts of the store. What is not named is taken from a run: the
 newest artifact of the kind that the stage reads, and the last policy that was promoted.
+`benchmark.py` has the command of the last stage.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _HELP = {
     "questions": "Reference of the questions.",
-    "policy": "A digest, RUN, RUN/ITERATION, a model folder or a reference.",
+    "policy": "A digest, RUN, RUN/ITERATION, a model folder, smollm2-135m-instruct or a reference.",
     "trajectories": "Reference of the trajectories.",
     "sft_examples": "Reference of the SFT examples.",
     "rewards": "Reference of rewards, which say what questions can be learnt from.",
@@ -32,7 +31,7 @@ _HELP = {
 _RUN_HELP = "Take what is not named from this run  [default: the same run, else the newest]"
 
 
-def _stage_options(
+def stage_options(
     *inputs: str, optional: tuple[str, ...] = (), iteration: int = 1
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options of a stage: its inputs, the run to find them in, and the shared ones."""
@@ -56,7 +55,7 @@ def _stage_options(
 
 
 @click.command()
-@_stage_options(iteration=0)
+@stage_options(iteration=0)
 def construct(**options: Any) -> None:
     """Build the web, the questions and the base policy.
 
@@ -65,11 +64,11 @@ def construct(**options: Any) -> None:
       evolvesearch construct
       evolvesearch construct --set questions.num_training=5000
     """
-    _run("construct", "construct", (), **options)
+    run_stage("construct", "construct", (), **options)
 
 
 @click.command(name="cold-start")
-@_stage_options("questions", "policy", iteration=0)
+@stage_options("questions", "policy", iteration=0)
 def cold_start(**options: Any) -> None:
     """Build trajectories from known chains of facts; `filter` and `sft` take them from there.
 
@@ -78,11 +77,11 @@ def cold_start(**options: Any) -> None:
       evolvesearch cold-start
       evolvesearch cold-start --policy laptop-1a2b3c4d/base --set cold_start.num_questions=50
     """
-    _run("cold_start", "cold_start", ("questions", "policy"), **options)
+    run_stage("cold_start", "cold_start", ("questions", "policy"), **options)
 
 
 @click.command()
-@_stage_options("questions", "policy", optional=("cold_start",))
+@stage_options("questions", "policy", optional=("cold_start",))
 def rollout(**options: Any) -> None:
     """Sample several trajectories of each question; goes on where it was stopped.
 
@@ -91,7 +90,7 @@ def rollout(**options: Any) -> None:
       evolvesearch rollout
       evolvesearch rollout --policy laptop-1a2b3c4d --set rollout.temperature=0.8
     """
-    _run("rollout", "rollout", ("questions", "policy"), **options)
+    run_stage("rollout", "rollout", ("questions", "policy"), **options)
 
 
 @click.command(name="filter")
@@ -101,7 +100,7 @@ def rollout(**options: Any) -> None:
     help="Judge anew what these verdicts judged (RUN, RUN/ITERATION, a digest or a reference), "
     "under their run's settings, and say how the verdicts changed.",
 )
-@_stage_options("questions", "trajectories")
+@stage_options("questions", "trajectories")
 def filter_(settings: Settings, against: str | None, **options: Any) -> None:
     """Reward trajectories and keep the best as training examples; needs no model.
 
@@ -116,12 +115,12 @@ def filter_(settings: Settings, against: str | None, **options: Any) -> None:
           --set filter.min_answer_reward=0.6
     """
     if against is None:
-        _run("filter", "filter_", ("questions", "trajectories"), settings=settings, **options)
+        run_stage("filter", "filter_", ("questions", "trajectories"), settings=settings, **options)
         return
     from deployments.cli.refilter import prepare
 
     again = prepare(settings, against, options)
-    _run(
+    run_stage(
         "filter",
         "filter_",
         ("questions", "trajectories"),
@@ -133,7 +132,7 @@ def filter_(settings: Settings, against: str | None, **options: Any) -> None:
 
 
 @click.command()
-@_stage_options("policy", "sft_examples")
+@stage_options("policy", "sft_examples")
 def sft(**options: Any) -> None:
     """Fine-tune a policy on kept trajectories.
 
@@ -142,11 +141,11 @@ def sft(**options: Any) -> None:
       evolvesearch sft
       evolvesearch sft --policy ./my-model --examples 3f9a01c2 --set sft.num_epochs=2
     """
-    _run("sft", "sft", ("policy", "sft_examples"), **options)
+    run_stage("sft", "sft", ("policy", "sft_examples"), **options)
 
 
 @click.command()
-@_stage_options("questions", "policy", optional=("rewards", "cold_start"))
+@stage_options("questions", "policy", optional=("rewards", "cold_start"))
 def rl(**options: Any) -> None:
     """Train a policy by reinforcement learning; its rollouts are recorded.
 
@@ -155,28 +154,10 @@ def rl(**options: Any) -> None:
       evolvesearch rl
       evolvesearch rl --policy laptop-1a2b3c4d/1 --set rl.num_steps=4
     """
-    _run("rl", "rl", ("questions", "policy"), **options)
+    run_stage("rl", "rl", ("questions", "policy"), **options)
 
 
-@click.command()
-@click.option("--benchmarks", metavar="NAME,NAME", help="Only these benchmarks.")
-@_stage_options("questions", "policy", iteration=0)
-def benchmark(settings: Settings, benchmarks: str | None, **options: Any) -> None:
-    """Score a policy on the held-out benchmarks.
-
-    \b
-    Examples:
-      evolvesearch benchmark --policy laptop-1a2b3c4d/base
-      evolvesearch benchmark --policy ./my-model --benchmarks more_hops,unseen_kind
-      evolvesearch benchmark --set benchmark.num_questions=200 --json
-    """
-    if benchmarks is not None:
-        names = json.dumps([name.strip() for name in benchmarks.split(",")])
-        settings = replace(settings, overrides=(*settings.overrides, f"benchmark.names={names}"))
-    _run("benchmark", "benchmark", ("questions", "policy"), settings=settings, **options)
-
-
-def _run(
+def run_stage(
     stage: str,
     flow_name: str,
     needed: tuple[str, ...],
@@ -191,6 +172,22 @@ def _run(
     compare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     **references: str | None,
 ) -> None:
+    """Runs one stage and shows what it made.
+
+    Args:
+        stage: Its name in records.
+        flow_name: Its flow in `flows.stages`.
+        needed: Inputs that it cannot do without.
+        settings: What the shared options said.
+        name: Name of the run that it belongs to; None: from the configuration.
+        run: Run to take what is not named from; None: the same, else the newest.
+        iteration: Iteration that it belongs to.
+        no_reuse: Whether to compute it anew.
+        redo: Stages to compute anew.
+        config: The configuration; None: that of the settings.
+        compare: Adds to the document what is to be said beyond it.
+        references: References by input, None where none was given.
+    """
     config = config or settings.config()
     with output(settings.json) as answer:
         from deployments.cli.stage_inputs import find_inputs

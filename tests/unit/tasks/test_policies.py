@@ -111,3 +111,14 @@ def test_a_policy_is_found_by_what_people_call_it(store: ArtifactStore, tmp_path
     for wrong in ("laptop/7", "nowhere", "ffff", "laptop/"):
         with pytest.raises(UsageError, match=f"policy {wrong}"):
             store.resolve_policy(wrong)
+
+
+def test_the_model_among_the_inputs_is_a_policy_by_its_name(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model(tmp_path / "fetched")
+    monkeypatch.setattr("tasks.policies.ensure_model", lambda name: folder)
+    found = store.resolve_policy("smollm2-135m-instruct")
+    assert found == store.resolve_policy(str(folder))
+    with pytest.raises(UsageError, match="smollm2-135m-instruct"):
+        store.resolve_policy("smollm2")
