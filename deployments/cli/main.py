@@ -37,6 +37,9 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
     },
     "One stage alone, on artifacts of the store": {
         "construct": _Command("stages:construct", "Build web, questions and base policy."),
+        "closed-book": _Command(
+            "stages:closed_book", "Find training questions that need no search."
+        ),
         "cold-start": _Command("stages:cold_start", "Build trajectories from known chains."),
         "rollout": _Command("stages:rollout", "Sample trajectories of a policy."),
         "filter": _Command("stages:filter_", "Reward trajectories and keep the best."),
