@@ -2,7 +2,8 @@
 
 - `families.py` enumerates chains of facts, `chains.py` checks that each has one right answer.
 - `splits.py` says which entity may start a question of which split.
-- `templates.py` words chains, `sampling.py` draws from them, `files.py` reads one's own questions.
+- `templates.py` words chains, `sampling.py` draws from them; questions of one's own are read by
+  `evaluation.sources`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from evaluation.questions.chains import Chain, Solution
 from evaluation.questions.config import QuestionsConfig
 from evaluation.questions.families import POOLS, Families
-from evaluation.questions.files import load_questions
 from evaluation.questions.sampling import Sampler, mix
 from evaluation.questions.splits import Part, Splits
+from evaluation.sources.load import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ def build_questions(graph: FactGraph, config: QuestionsConfig, seed: int) -> Que
     """
     builder = _Builder(graph, config, seed)
     benchmarks = builder.benchmarks()
-    gate = builder.gate()
-    held = {fold(q.text) for questions in (gate, *benchmarks.values()) for q in questions}
-    training = builder.training(held)
+    reported = {fold(q.text) for questions in benchmarks.values() for q in questions}
+    gate = builder.gate(reported)
+    training = builder.training(reported | {fold(question.text) for question in gate})
     return QuestionSet(training=training, gate=gate, benchmarks=benchmarks)
 
 
@@ -82,7 +83,7 @@ class _Builder:
         for name, path in self._config.benchmark_files.items():
             if name in built or name in ("train", "gate"):
                 raise UsageError(f"questions.benchmark_files: the name {name!r} is taken")
-            built[name] = load_questions(Path(path), name)
+            built[name] = read_file(Path(path), name).questions
         if not built:
             raise UsageError(
                 "there are no facts to build benchmarks from: set questions.benchmark_files, "
@@ -90,11 +91,18 @@ class _Builder:
             )
         return built
 
-    def gate(self) -> tuple[Question, ...]:
-        """The gate's questions, from the in-domain families."""
+    def gate(self, reported: set[str]) -> tuple[Question, ...]:
+        """The gate's questions, from the in-domain families.
+
+        Args:
+            reported: Folded texts of all benchmark questions; a gate question from a file that is
+                worded like one of them is left out, or policies would be chosen by what is
+                reported of them.
+        """
         config = self._config
         if config.gate_file:
-            return load_questions(Path(config.gate_file), "gate")[: config.num_gate]
+            kept = _unlike(config.gate_file, "gate", reported, "a benchmark question")
+            return kept[: config.num_gate]
         self._need_facts("gate")
         pools = [self._pools(family, "gate", "gate") for family in IN_DOMAIN]
         return self._take(pools, config.num_gate, "gate", "questions.num_gate")
@@ -108,12 +116,7 @@ class _Builder:
         """
         config = self._config
         if config.training_file:
-            loaded = load_questions(Path(config.training_file), "train")
-            kept = tuple(question for question in loaded if fold(question.text) not in held)
-            if not kept:
-                raise UsageError(
-                    f"{config.training_file}: every question is also a gate or benchmark question"
-                )
+            kept = _unlike(config.training_file, "train", held, "a gate or benchmark question")
             return kept[: config.num_training]
         self._need_facts("training")
         pools = [self._pools(family, "train", "train") for family in IN_DOMAIN]
@@ -160,3 +163,16 @@ class _Builder:
                 f"there are no facts to build {split} questions from: set "
                 f"questions.{split}_file, or web.embedded = true"
             )
+
+
+def _unlike(path: str, split: str, taken: set[str], whose: str) -> tuple[Question, ...]:
+    """Questions of a file, without those that are worded like one of other splits.
+
+    Raises:
+        UsageError: None is left.
+    """
+    read = read_file(Path(path), split).questions
+    kept = tuple(question for question in read if fold(question.text) not in taken)
+    if not kept:
+        raise UsageError(f"{path}: every question is also {whose}")
+    return kept
