@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agents.configuration import Config
 
@@ -94,6 +95,14 @@ class OpenAiConfig(Config):
     budget: float = Field(default=0.0, ge=0)
     """Most that one process may spend, a request's greatest possible price counted before it is
     sent; beyond it the stage stops with exit code 3. 0 sets no limit."""
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_key(cls, value: str) -> str:
+        # It stands in records and errors.
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("the address holds a name or a key: put the key into the environment")
+        return value
 
     @model_validator(mode="after")
     def _can_count(self) -> Self:
