@@ -6,23 +6,25 @@ changed, so that another judge costs no rollout: see `_made_before`.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from agents.errors import UsageError
 from agents.trajectory import Question
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN, k_of
 from evaluation.gate import GateDecision, decide
-from evaluation.summaries import BenchmarkScore, ScoredAnswer
+from evaluation.summaries import BenchmarkScore, ScoredAnswer, break_down
+from tasks.api_policies import policy_to_ask
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_files import benchmark_questions
 from tasks.benchmark_rows import PROTOCOL, SAMPLED_AS, score_of, scored
 from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
-from tasks.manifest import ArtifactRef
+from tasks.manifest import ArtifactRef, Manifest
 from tasks.references import resolve
 from tasks.sampled import run_sampling
 from tasks.sampling_inputs import ids_digest, sampling_sections
-from tasks.schemas import POLICIES
 from tasks.selection import GATE_SPLIT, gate_questions, held_out_questions
 from tasks.stage import StageOutcome
 from tasks.stage_cache import stage_key
@@ -40,7 +42,7 @@ def score_policy(
         config: The configuration.
         context: Which stage of which run it is.
         questions: Reference of the questions; `benchmark.file` stands in for the benchmarks'.
-        policy: Reference of the policy.
+        policy: Reference of the policy, or `openai:MODEL`.
         gate: Whether to ask the gate's questions instead of the benchmarks'.
 
     Returns:
@@ -64,16 +66,15 @@ def score_policy(
             "raise questions.num_gate or questions.num_per_benchmark"
         )
     stage = "gate" if gate else "benchmark"
-    inputs = {"questions": ref, "policy": resolve(store, POLICIES, policy)}
+    inputs = {"questions": ref, "policy": policy_to_ask(store, config, policy)}
     sampled_as = _sampled_as(store, config, context, stage, inputs, asked)
-    benchmark = config.benchmark
     return run_sampling(
         store,
         config,
         context,
         stage,
         "tasks.jobs.benchmark:run",
-        sections={"benchmark": {**benchmark.sampled_by, **benchmark.scored_by}},
+        sections={"benchmark": {**_sampled_by(config, gate), **config.benchmark.scored_by}},
         inputs=inputs,
         outputs=("benchmarks", "answers", "trajectories", "pages"),
         question_ids=[question.question_id for question in asked],
@@ -81,7 +82,7 @@ def score_policy(
             "source": stage,
             "rollouts": _made_before(store, context, stage, sampled_as),
             SAMPLED_AS: sampled_as,
-            PROTOCOL: _protocol(store, config, inputs),
+            PROTOCOL: _protocol(store, config, inputs, gate),
         },
     )
 
@@ -112,9 +113,35 @@ def gate_decision(config: StageConfig, current: str, candidate: str) -> GateDeci
     return decide(first, second, config.gate, config.seed)
 
 
+def breakdown(store: ArtifactStore, answers: Manifest) -> dict[str, dict[str, dict[str, Any]]]:
+    """Scores by hops and by type of question, benchmark by benchmark; the gate's are left out."""
+    protocol = answers.metadata.get(PROTOCOL, {})
+    by_name: dict[str, list[ScoredAnswer]] = defaultdict(list)
+    for row in store.read_table(answers.ref).to_pylist():
+        if row["benchmark"] != GATE_SPLIT:
+            by_name[row["benchmark"]].append(scored(row))
+    found = {
+        name: break_down(group, confidence=protocol.get("confidence", 0.95), k=protocol.get("k", 1))
+        for name, group in by_name.items()
+    }
+    return {
+        name: {
+            way: {part: asdict(score) for part, score in parts.items()}
+            for way, parts in ways.items()
+        }
+        for name, ways in found.items()
+        if ways
+    }
+
+
 def answers_in(store: ArtifactStore, answers: ArtifactRef) -> list[ScoredAnswer]:
     """The scored answers of an `answers` artifact."""
     return [scored(row) for row in store.read_table(answers).to_pylist()]
+
+
+def _sampled_by(config: StageConfig, gate: bool) -> dict[str, Any]:
+    """The settings that answers depend on; the gate's are always greedy and single."""
+    return {} if gate else config.benchmark.sampled_by
 
 
 def _sampled_as(
@@ -130,7 +157,7 @@ def _sampled_as(
         "benchmark_rollouts",
         {
             **sampling_sections(config),
-            "benchmark": config.benchmark.sampled_by,
+            "benchmark": _sampled_by(config, stage == "gate"),
             "source": stage,
             "caches": [ref.digest for ref in replayed_caches(store, config, context, stage)],
         },
@@ -161,7 +188,7 @@ def _made_before(
 
 
 def _protocol(
-    store: ArtifactStore, config: StageConfig, inputs: dict[str, ArtifactRef]
+    store: ArtifactStore, config: StageConfig, inputs: dict[str, ArtifactRef], gate: bool
 ) -> dict[str, Any]:
     """What a score means: all that must be equal for two of them to be comparable."""
     benchmark = config.benchmark
@@ -171,8 +198,8 @@ def _protocol(
         "search": config.web.search.provider,
         "prompt": config.agents.prompt,
         "normalisation": benchmark.normalisation,
-        **benchmark.sampled_by,
-        "k": k_of(benchmark),
+        **_sampled_by(config, gate),
+        "k": 1 if gate else k_of(benchmark),
         "confidence": benchmark.confidence,
         "seed": config.seed,
     }

@@ -24,9 +24,11 @@ def publish_benchmarks(
             "benchmark": name,
             "questions": score.num_questions,
             "accuracy": _percent(score.accuracy),
-            "95% interval": f"{_percent(score.ci_low)} to {_percent(score.ci_high)}",
+            "interval": f"{_percent(score.ci_low)} to {_percent(score.ci_high)}",
             "EM": _percent(score.em),
             "F1": _percent(score.f1),
+            "MBE": "" if score.mbe is None else _percent(score.mbe),
+            "unjudged": score.unjudged,
         }
         for name, score in scores_of(config, benchmarks).items()
     ]

@@ -12,8 +12,9 @@ from deployments.cli.training_table import training_rows, trip_rows
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import score_of
+from tasks.comparison import run_comparison
 from tasks.manifest import ArtifactRef
-from tasks.runs import RunLog, RunRecord, StageRecord
+from tasks.runs import RunLog, RunRecord, StageRecord, decision_of
 
 GATE = "gate"
 """Name under which the gate's scores stand beside those of the benchmarks."""
@@ -81,7 +82,8 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "training": training_rows(store, stages),
         "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
-        "iterations": _iterations(store, record, stages),
+        "iterations": (iterations := _iterations(store, record, stages)),
+        "comparison": run_comparison(store, iterations),
     }
 
 
@@ -120,10 +122,7 @@ def _iterations(
                 scores.setdefault(policy, {}).update(rows)
     return [
         {
-            "iteration": entry.iteration,
-            "name": entry.name,
-            "policy": entry.digest,
-            "promoted": entry.promoted,
+            **decision_of(entry),
             "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
             "average": sum(s["accuracy"] for s in found.values()) / len(found) if found else None,
         }

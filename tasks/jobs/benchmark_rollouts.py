@@ -74,18 +74,18 @@ def adopt_rollouts(job: Job, made: ArtifactRef) -> tuple[list[Trajectory], Artif
 
 def _rollouts_of(job: Job, question: Question, source: str) -> list[RolloutJob]:
     benchmark = job.config.benchmark
-    # The gate's questions are many and its decision is about the mean: one attempt tells most.
-    num_attempts = 1 if source == "gate" else benchmark.num_attempts
+    # The gate decides between two policies, not about how they are best sampled: greedily, once.
+    gate = source == "gate"
     return [
         RolloutJob(
             question=question,
             rollout_index=attempt,
             seed=derive_seed(job.config.seed, source, question.question_id, attempt),
-            temperature=benchmark.temperature,
-            top_p=benchmark.top_p,
+            temperature=0.0 if gate else benchmark.temperature,
+            top_p=1.0 if gate else benchmark.top_p,
             iteration=job.context.iteration,
             policy=job.inputs["policy"].digest,
             source=source,
         )
-        for attempt in range(num_attempts)
+        for attempt in range(1 if gate else benchmark.num_attempts)
     ]

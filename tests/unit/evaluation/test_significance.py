@@ -11,7 +11,7 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmode
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from evaluation.seeds import crossed_bootstrap
+from evaluation.seeds import Stratum, crossed_bootstrap
 from evaluation.significance import holm, mcnemar, sign_flip_test
 from evaluation.statistics import (
     mean_interval,
@@ -143,7 +143,7 @@ def test_strata_weigh_alike_whatever_their_size():
 
 def test_crossed_bootstrap_of_one_seed_each_is_the_paired_one():
     first, second = scores(8)
-    crossed = crossed_bootstrap([first], [second])
+    crossed = crossed_bootstrap([Stratum([first], [second])])
     paired = paired_bootstrap(first, second)
     assert crossed.difference == pytest.approx(paired.difference)
     assert (crossed.ci_low, crossed.ci_high) == pytest.approx(
@@ -154,8 +154,8 @@ def test_crossed_bootstrap_of_one_seed_each_is_the_paired_one():
 def test_seeds_that_differ_widen_the_interval():
     first = [[0.0] * 100, [0.0] * 100, [0.0] * 100]
     second = [[0.0] * 100, [0.5] * 100, [1.0] * 100]
-    apart = crossed_bootstrap(first, second)
-    alike = crossed_bootstrap(first, [[0.5] * 100] * 3)
+    apart = crossed_bootstrap([Stratum(first, second)])
+    alike = crossed_bootstrap([Stratum(first, [[0.5] * 100] * 3)])
     assert (apart.difference, alike.difference) == (0.5, 0.5)
     assert alike.ci_low == alike.ci_high == 0.5
     assert apart.ci_low == 0.0
@@ -170,13 +170,28 @@ def test_crossed_intervals_hold_the_true_difference_about_as_often_as_they_say()
             mean + rng.normal(0, 0.08, (6, 1)) + questions + rng.normal(0, 0.4, (6, 80))
             for mean in (0.3, 0.4)
         ]
-        made = crossed_bootstrap(*sides, num_resamples=400, seed=trial)
+        made = crossed_bootstrap([Stratum(*sides)], num_resamples=400, seed=trial)
         held += made.ci_low <= 0.1 <= made.ci_high
     assert 0.88 <= held / 150 <= 0.995
 
 
+def test_one_seed_fewer_is_drawn_than_there_are():
+    """Two of three are both the worst in 1 of 9 draws; three of three would be in 1 of 27."""
+    seeds = [[0.0] * 30, [0.4] * 30, [0.8] * 30]
+    drawn = crossed_bootstrap([Stratum([[0.0] * 30], seeds)], confidence=0.9)
+    assert (drawn.ci_low, drawn.ci_high) == (0.0, pytest.approx(0.8))
+
+
+def test_seeds_are_drawn_alike_for_all_benchmarks():
+    """A lucky seed is lucky everywhere, which an average over benchmarks does not even out."""
+    seeds = [[0.0] * 50, [0.4] * 50, [0.8] * 50]
+    one = crossed_bootstrap([Stratum([[0.0] * 50], seeds)])
+    four = crossed_bootstrap([Stratum([[0.0] * 50], seeds)] * 4)
+    assert (four.ci_low, four.ci_high) == pytest.approx((one.ci_low, one.ci_high))
+
+
 def test_seeds_must_have_answered_the_same_questions():
     with pytest.raises(ValueError, match="equal rows"):
-        crossed_bootstrap([[0.0, 1.0]], [[1.0]])
+        crossed_bootstrap([Stratum([[0.0, 1.0]], [[1.0]])])
     with pytest.raises(ValueError, match="stratum"):
         sign_flip_test([[]])
