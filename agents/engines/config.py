@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from agents.configuration import Config
 
@@ -96,13 +96,12 @@ class OpenAiConfig(Config):
     """Most that one process may spend, a request's greatest possible price counted before it is
     sent; beyond it the stage stops with exit code 3. 0 sets no limit."""
 
-    @field_validator("url")
-    @classmethod
-    def _holds_no_key(cls, value: str) -> str:
-        # It stands in records and errors.
-        if "@" in urlsplit(value).netloc:
-            raise ValueError("the address holds a name or a key: put the key into the environment")
-        return value
+    @model_validator(mode="after")
+    def _holds_no_key(self) -> Self:
+        # It stands in records and errors; those of one field alone would show what was given.
+        if "@" in urlsplit(self.url).netloc:
+            raise ValueError("url: it must hold no keys; they come from the environment")
+        return self
 
     @model_validator(mode="after")
     def _can_count(self) -> Self:
