@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-from deployments.cli.tables import percent, plain_table
+from deployments.cli.tables import fits, percent, plain_table
 
 _RULES = "rules"
 _Row = Mapping[str, Any]
+_Show = Callable[[_Row], str]
 
 
-def benchmark_table(benchmarks: Mapping[str, _Row], protocol: Mapping[str, Any]) -> Table:
+def benchmark_table(
+    console: Console, benchmarks: Mapping[str, _Row], protocol: Mapping[str, Any]
+) -> Table:
     """One policy's scores: a row a benchmark; columns that say nothing new are left out.
 
     Args:
+        console: Where it is going to be shown; a narrow one gets no tokens and seconds.
         benchmarks: Scores by benchmark, as in the document.
         protocol: How they were measured; empty for older records.
     """
-    rows = list(benchmarks.values())
+    columns = _columns(list(benchmarks.values()), protocol)
+    table = _table(columns, benchmarks, protocol)
+    if fits(console, table):
+        return table
+    short = {heading: show for heading, show in columns.items() if heading not in ("tokens", "s")}
+    return _table(short, benchmarks, protocol)
+
+
+def _columns(rows: Sequence[_Row], protocol: Mapping[str, Any]) -> dict[str, _Show]:
     interval = f"{protocol.get('confidence', 0.95):.0%} interval"
-    columns: dict[str, Callable[[_Row], str]] = {
+    columns: dict[str, _Show] = {
         "questions": lambda row: str(row["num_questions"]),
         "EM": lambda row: percent(row["em"]),
         "F1": lambda row: percent(row["f1"]),
         "accuracy": lambda row: percent(row["accuracy"]),
         interval: lambda row: f"{percent(row['ci_low'])} – {percent(row['ci_high'])}",
     }
-    judge = protocol.get("judge", _RULES)
-    if judge != _RULES:
+    if protocol.get("judge", _RULES) != _RULES:
         columns["MBE"] = lambda row: percent(row["mbe"])
         columns[f"{interval} "] = lambda row: (
             "" if row["mbe"] is None else f"{percent(row['mbe_low'])} – {percent(row['mbe_high'])}"
@@ -47,13 +59,19 @@ def benchmark_table(benchmarks: Mapping[str, _Row], protocol: Mapping[str, Any])
         columns["cost"] = lambda row: _number(row["cost"], 4)
     if any(row["failed"] for row in rows):
         columns["failed"] = lambda row: str(row["failed"] or "")
-    table = plain_table("Scores, %; calls, tokens and seconds of an attempt")
+    return columns
+
+
+def _table(
+    columns: Mapping[str, _Show], benchmarks: Mapping[str, _Row], protocol: Mapping[str, Any]
+) -> Table:
+    table = plain_table("Scores, %")
     table.add_column("benchmark", no_wrap=True)
     for heading in columns:
         table.add_column(heading.strip(), justify="right")
     for name, row in benchmarks.items():
         table.add_row(name, *(show(row) for show in columns.values()))
-    if judge != _RULES:
+    if (judge := protocol.get("judge", _RULES)) != _RULES:
         table.caption = f"MBE: marks of {judge}"
         table.caption_justify = "left"
     return table

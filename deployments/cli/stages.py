@@ -250,7 +250,7 @@ def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> 
     if document["benchmarks"]:
         from deployments.cli.score_tables import benchmark_table
 
-        console.print(benchmark_table(document["benchmarks"], document["protocol"]))
+        console.print(benchmark_table(console, document["benchmarks"], document["protocol"]))
     if "changes" in document:
         from deployments.cli.refilter import changes_table
 

@@ -62,9 +62,12 @@ SCORE = {
 }  # fmt: skip
 
 
-def scores_shown(row: dict[str, Any], protocol: dict[str, Any]) -> list[list[str]]:
+def scores_shown(
+    row: dict[str, Any], protocol: dict[str, Any], width: int = 160
+) -> list[list[str]]:
     stream = io.StringIO()
-    Console(file=stream, width=160).print(benchmark_table({"nq": SCORE | row}, protocol))
+    console = Console(file=stream, width=width)
+    console.print(benchmark_table(console, {"nq": SCORE | row}, protocol))
     return [line.split() for line in stream.getvalue().splitlines() if line.split()]
 
 
@@ -84,6 +87,11 @@ def test_scores_by_rule_need_no_second_column_for_the_judge() -> None:
         "1,200",
         "3.2",
     ]
+
+
+def test_a_narrow_terminal_gets_every_number_that_it_gets_whole() -> None:
+    rows = scores_shown({}, {"judge": "rules"}, width=64)
+    assert " ".join(rows[-1]) == "nq 4 25.0 30.0 50.0 15.0 – 85.0 2.5"
 
 
 def test_a_judge_attempts_and_failures_have_columns_where_there_are_some() -> None:

@@ -175,6 +175,13 @@ def test_crossed_intervals_hold_the_true_difference_about_as_often_as_they_say()
     assert 0.88 <= held / 150 <= 0.995
 
 
+def test_one_seed_fewer_is_drawn_than_there_are():
+    """Two of three are both the worst in 1 of 9 draws; three of three would be in 1 of 27."""
+    seeds = [[0.0] * 30, [0.4] * 30, [0.8] * 30]
+    drawn = crossed_bootstrap([Stratum([[0.0] * 30], seeds)], confidence=0.9)
+    assert (drawn.ci_low, drawn.ci_high) == (0.0, pytest.approx(0.8))
+
+
 def test_seeds_are_drawn_alike_for_all_benchmarks():
     """A lucky seed is lucky everywhere, which an average over benchmarks does not even out."""
     seeds = [[0.0] * 50, [0.4] * 50, [0.8] * 50]
