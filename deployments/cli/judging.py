@@ -52,8 +52,9 @@ class _Judged:
 def judge_agreement(settings: Settings, file: Path, names: tuple[str, ...]) -> None:
     """Compare judges with each other and with human labels.
 
-    FILE is JSON lines: question, answers, predicted, perhaps label (what people say: true or
-    false) and id. Models are asked as benchmark.judge.* says; verdicts are kept in the store.
+    FILE is JSON lines or a JSON list: question, answers, predicted, perhaps label (what people
+    say: true or false) and id. Models are asked as benchmark.judge.* says; verdicts are kept in
+    the store.
 
     \b
     Examples:
@@ -74,7 +75,7 @@ def judge_agreement(settings: Settings, file: Path, names: tuple[str, ...]) -> N
         if len(verdicts) < 2:
             raise UsageError(
                 f"there is nothing to compare {next(iter(judged))} with: name another --judge, or "
-                f"give lines of {file} a 'label'"
+                f"give answers in {file} a 'label'"
             )
         from evaluation.judging.agreement import compare_verdicts
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from agents.engines.chat_api import ChatApi
 from agents.engines.http_thread import HttpThread
+from agents.interruption import run_interruptibly
 from agents.progress import Bar, progress
 from evaluation.judging.asking import Asker
 from evaluation.judging.certain import certain_mark
@@ -59,6 +60,9 @@ class ApiJudge:
     def mark(self, items: Sequence[JudgeItem]) -> list[Mark]:
         """Judges answers: by rule where that is certain, from the cache, or by asking.
 
+        An `agents.interruption.Interruption` around it can end it; it is not called from within an
+        event loop.
+
         Raises:
             BudgetError: The budget is spent; verdicts that came are in the cache.
             ValueError: An item has no right answers.
@@ -94,7 +98,7 @@ class ApiJudge:
         unknown = [text for text in texts if text not in marks]
         if unknown:
             with progress("Judging answers", len(unknown), "answers") as bar:
-                marks |= self._thread.wait(self._ask_all(unknown, keys, bar))
+                marks |= run_interruptibly(self._thread.run(self._ask_all(unknown, keys, bar)))
         return marks
 
     async def _ask_all(

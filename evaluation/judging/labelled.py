@@ -1,4 +1,4 @@
-"""Answers to compare judges on, from a JSONL file, with what people said of them where known."""
+"""Answers to compare judges on, from a JSON file, with what people said of them where known."""
 
 from __future__ import annotations
 
@@ -30,36 +30,43 @@ class LabelledItem:
 
 
 def load_labelled(path: Path) -> list[LabelledItem]:
-    """Reads a file of answers; blank lines are skipped.
+    """Reads a file of answers.
 
     Args:
-        path: A JSONL file. Each line is an object with `question` (text), `answers` (a text or a
-            list of texts, each right), `predicted` (text, or null for none), and optionally
-            `label` (what people say: true, false, `correct`, `incorrect`; null for nothing) and
-            `id` (text). Other fields are let be.
+        path: JSON lines, or one JSON list. Each entry is an object with `question` (text),
+            `answers` (a text or a list of texts, each right), `predicted` (text, or null for none),
+            and optionally `label` (what people say: true, false, `correct`, `incorrect`; null for
+            nothing) and `id` (text). Other fields are let be.
 
     Raises:
-        UsageError: The file cannot be read, holds no answer, or a line is not as described.
+        UsageError: The file cannot be read, holds no answer, or an entry is not as described.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the file of answers {path}: {error}") from error
-    items = [
-        _parse(line, f"{path} line {number}", number)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-    if not items:
+    if text.lstrip().startswith("["):
+        entries = list(enumerate(_json(text, str(path)), start=1))
+        found = [_item(entry, f"{path} entry {number}", number) for number, entry in entries]
+    else:
+        found = [
+            _item(_json(line, f"{path} line {number}"), f"{path} line {number}", number)
+            for number, line in enumerate(text.splitlines(), start=1)
+            if line.strip()
+        ]
+    if not found:
         raise UsageError(f"the file {path} holds no answer")
-    return items
+    return found
 
 
-def _parse(line: str, place: str, number: int) -> LabelledItem:
+def _json(text: str, place: str) -> Any:
     try:
-        row: Any = json.loads(line)
+        return json.loads(text)
     except ValueError as error:
         raise UsageError(f"{place}: not JSON ({error})") from error
+
+
+def _item(row: Any, place: str, number: int) -> LabelledItem:
     if not isinstance(row, dict):
         raise UsageError(f"{place}: expected an object, got {type(row).__name__}")
     for name in ("question", "answers", "predicted"):
@@ -75,7 +82,7 @@ def _parse(line: str, place: str, number: int) -> LabelledItem:
         raise UsageError(f"{place}: expected texts under 'answers', got {answers!r}")
     if predicted is not None and not isinstance(predicted, str):
         raise UsageError(f"{place}: expected a text or null under 'predicted', got {predicted!r}")
-    key = str(row.get("id", f"line {number}"))
+    key = str(row.get("id", f"answer {number}"))
     item = JudgeItem(key, question.strip(), tuple(golds), predicted)
     return LabelledItem(item, _label(row.get("label"), place))
 

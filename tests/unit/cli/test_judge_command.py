@@ -81,6 +81,8 @@ def test_people_see_tables_and_the_disagreements(ask):
         (["--judge", "gpt"], "unknown judge 'gpt'"),
         (["--judge", "api"], "judge 'api' has no model"),
         (["--judge", "api:m", "--set", "benchmark.judge.api.key_variable=NONE"], "has no NONE"),
+        # `ask` sees to it that no key is in any output.
+        (["--set", "benchmark.judge.api.url=http://me:sk-secret-77@h/v1"], "it must hold no keys"),
     ],
 )
 def test_bad_usage_is_one_line(ask, arguments, says):

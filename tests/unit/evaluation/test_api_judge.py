@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
 
 import pytest
 
-from agents.errors import BudgetError, UsageError
+from agents.errors import BudgetError, RankDiedError, UsageError
+from agents.interruption import Interruption
 from evaluation.judging.api import MemoryCache
 from evaluation.judging.config import JudgeConfig
 from evaluation.judging.marks import Grade, JudgeItem
@@ -227,6 +230,20 @@ def test_the_budget_stops_and_what_was_paid_for_is_kept(chat_server, judge_of):
     marks = judge_of(cache, api={**price, "budget": 1.0}).mark(items)
     assert sum(mark.cached for mark in marks) == paid
     assert len(chat_server.asked) == 40
+
+
+def test_a_judge_that_is_waited_for_in_vain_can_be_interrupted(chat_server, judge_of):
+    """As RL's driver does where a rank has died: nobody waits for the last verdict."""
+    chat_server.wait_s = 30.0
+    judge, began = judge_of(), time.monotonic()
+    with Interruption() as interruption:
+        timer = threading.Timer(0.3, interruption.interrupt, [RankDiedError("rank 1 died")])
+        timer.start()
+        with pytest.raises(RankDiedError, match="rank 1 died"):
+            judge.mark([item()])
+    assert time.monotonic() - began < 10
+    chat_server.wait_s = 0.0
+    assert judge.mark([item()])[0].correct is True
 
 
 def test_the_key_stays_in_one_header(chat_server, judge_of, caplog):

@@ -91,10 +91,20 @@ def test_a_file_of_answers(tmp_path):
     path = write(tmp_path / "a.jsonl", *rows, "", {**ROW, "answers": "Paris", "id": "x9"})
     found = load_labelled(path)
     assert [row.label for row in found] == [True, False, True, False, True, False, None, True, None]
-    assert found[0].item.question_id == "line 1"
+    assert found[0].item.question_id == "answer 1"
     assert (found[-1].item.question_id, found[-1].item.answers) == ("x9", ("Paris",))
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({**ROW, "predicted": None}).encode())
     assert load_labelled(path)[0].item.predicted is None
+
+
+def test_a_list_as_the_sql_command_prints_it(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([ROW, {**ROW, "label": True}], indent=2))
+    assert [row.label for row in load_labelled(path)] == [None, True]
+    for text, says in (("[{", "not JSON"), ("[]", "holds no answer"), ("[3]", "entry 1: expected")):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=says):
+            load_labelled(path)
 
 
 @pytest.mark.parametrize(
