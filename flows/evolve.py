@@ -1,8 +1,9 @@
 """The self-evolution loop: base → cold start → iterations, with promotion and rollback.
 
 Map of the flows: `evolve` (here) → `iteration` (`flows.iteration`) → the stages (`flows.stages`).
-`flows.config` and `flows.profiles` hold the configuration, `flows.prefect_runtime` what a run
-needs of Prefect, `flows.report` the run's record and document.
+`flows.promotion` says what becomes of a candidate, `flows.config` and `flows.profiles` hold the
+configuration, `flows.prefect_runtime` what a run needs of Prefect, `flows.report` the run's record
+and document.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from prefect.logging import get_run_logger
 
 from agents.errors import UsageError
 from flows.config import EvolutionConfig
-from flows.iteration import Standing, iteration
+from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session
+from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
 from flows.stages import benchmark, cold_start, construct, filter_, sft
 from tasks.artifacts import ArtifactStore
@@ -32,6 +34,7 @@ def run_evolution(
     no_reuse: bool = False,
     redo: Sequence[str] = (),
     verbose: bool = False,
+    force_promote: Force = (),
 ) -> dict[str, Any]:
     """Runs the loop, or goes on with it where the run of this name was interrupted.
 
@@ -42,25 +45,28 @@ def run_evolution(
         no_reuse: Compute every stage again.
         redo: Stages to compute again (`rollout`, `sft`, …).
         verbose: Show Prefect's own log lines.
+        force_promote: Iterations, or `all`, whose candidate is promoted whatever the gate says.
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
-        name, iteration, policy, promoted, benchmarks and average), stages (those of this call,
-        in order; each with stage, iteration, subject, status, reused and wall_s) and wall_s, the
-        seconds of all calls for this run; `stopped` gives the reason where the stop rule ended
-        the run early.
+        name, iteration, policy, promoted, forced, compared_with, gate, benchmarks and average),
+        stages (those of this call, in order; each with stage, iteration, subject, status, reused
+        and wall_s) and wall_s, the seconds of all calls for this run; `stopped` gives the reason
+        where the stop rule ended the run early.
 
     Raises:
+        UsageError: Something asked for is unknown.
         EvolveSearchError: A stage failed; the same call goes on from there.
     """
     context = run_context(config, name, no_reuse, redo)
+    forced = forced_iterations(force_promote, config.iterations)
     check_inputs(config)
     if not _is_done(config, context.run):
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()
     try:
         with prefect_session(verbose):
-            return evolve(config, context)
+            return evolve(config, context, forced)
     finally:
         stop_heavy()
 
@@ -109,28 +115,26 @@ def _flow_run_name() -> str:
 
 
 @flow(name="evolve", flow_run_name=_flow_run_name)
-def evolve(config: EvolutionConfig, context: StageContext) -> dict[str, Any]:
+def evolve(
+    config: EvolutionConfig, context: StageContext, force_promote: tuple[int, ...] = ()
+) -> dict[str, Any]:
     """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
+
+    A candidate that the gate does not promote is rolled back: the run goes on from the best policy
+    so far.
 
     Args:
         config: The configuration of the run.
         context: The run; its iteration is not used.
+        force_promote: Iterations whose candidate is promoted whatever the gate says.
     """
     with RunReport(config, context) as report:
         standing = _begin(config, context, report)
         for number in range(1, config.iterations + 1):
             of_iteration = context.model_copy(update={"iteration": number})
             result = iteration(config, of_iteration, standing)
-            report.add(
-                f"iteration {number}", number, result.candidate, result.promoted, result.benchmarks
-            )
-            standing = standing.model_copy(
-                update={
-                    "current": result.candidate if result.promoted else standing.current,
-                    "rl_trajectories": result.rl_trajectories,
-                    "failures": 0 if result.promoted else standing.failures + 1,
-                }
-            )
+            forced = report.settle(number, result, forced=number in force_promote)
+            standing = advance(standing, result, forced=forced)
             if config.stop_after_failures and standing.failures >= config.stop_after_failures:
                 reason = f"{standing.failures} iterations in a row were not promoted"
                 if number < config.iterations:
@@ -146,14 +150,14 @@ def _begin(config: EvolutionConfig, context: StageContext, report: RunReport) ->
     made = construct(config, context)
     questions, base = made["questions"], made["policy"]
     scored = benchmark(config, base_context, questions, base)
-    report.add("base", 0, base, True, scored["benchmarks"])
+    report.add("base", base, True, scored["benchmarks"])
     if not config.cold_start.enabled:
-        return Standing(questions=questions, base=base, current=base)
+        return Standing(questions=questions, base=base, current=base, best=base)
     built = cold_start(config, context, questions, base)["trajectories"]
     filtered = filter_(config, context, questions, built)
     tuned = sft(config, context, base, filtered["sft_examples"])
     current = tuned.get("policy", base)
     cold_context = context.model_copy(update={"subject": "cold start"})
     scored = benchmark(config, cold_context, questions, current)
-    report.add("cold start", 0, current, "policy" in tuned, scored["benchmarks"])
-    return Standing(questions=questions, base=base, current=current, cold_start=built)
+    report.add("cold start", current, "policy" in tuned, scored["benchmarks"])
+    return Standing(questions=questions, base=base, current=current, best=current, cold_start=built)

@@ -11,46 +11,16 @@ from typing import Any
 
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
-from pydantic import Field
 
-from agents.configuration import Config
 from evaluation.gate import GateDecision
 from flows.config import EvolutionConfig
+from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
+from tasks.artifacts import ArtifactStore
 from tasks.benchmark import gate_decision
 from tasks.config import StageContext
-
-
-class Standing(Config):
-    """Where a run stands between two iterations; references to artifacts."""
-
-    questions: str
-    """All questions."""
-    base: str
-    """The base policy."""
-    current: str
-    """The policy to go on from: the last one promoted."""
-    cold_start: str | None = None
-    """The cold start's trajectories."""
-    rl_trajectories: str | None = None
-    """Rollouts that the iteration before recorded inside RL."""
-    failures: int = Field(default=0, ge=0)
-    """Iterations in a row that were not promoted."""
-
-
-class IterationResult(Config):
-    """What an iteration came to; references to artifacts."""
-
-    candidate: str
-    """The policy it produced, promoted or not."""
-    promoted: bool
-    """Whether the run goes on from it."""
-    reason: str
-    """Why it was promoted or not, in one line."""
-    benchmarks: str
-    """The candidate's scores."""
-    rl_trajectories: str | None
-    """Rollouts recorded inside RL."""
+from tasks.references import resolve
+from tasks.schemas import POLICIES
 
 
 def _flow_run_name() -> str:
@@ -65,6 +35,9 @@ def iteration(
 ) -> IterationResult:
     """Makes a candidate policy from the current one's own filtered rollouts, and judges it.
 
+    The candidate is benchmarked whether it is promoted or not: the table of a run shows every
+    policy that it made, and the gate has asked other questions.
+
     Args:
         config: The configuration of the run.
         context: Run and iteration.
@@ -77,14 +50,16 @@ def iteration(
     if config.rl.enabled:
         explored = rl(config, context, questions, candidate, rewards, standing.cold_start)
         candidate, recorded = explored["policy"], explored["trajectories"]
-    decision = _judge(config, context, standing, candidate)
-    logger.info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
+    candidate = _known(config, standing, candidate)
+    compared_with, decision = _judge(config, context, standing, candidate)
+    verdict = "promotes" if decision.promoted else "does not promote"
+    logger.info("the gate %s the candidate: %s", verdict, decision.reason)
     subject = context.model_copy(update={"subject": ""})
     scored = benchmark(config, subject, questions, candidate)
     return IterationResult(
         candidate=candidate,
-        promoted=decision.promoted,
-        reason=decision.reason,
+        decision=decision,
+        compared_with=compared_with,
         benchmarks=scored["benchmarks"],
         rl_trajectories=recorded,
     )
@@ -112,15 +87,32 @@ def _exploit(
     return tuned.get("policy", standing.current), filtered["rewards"]
 
 
+def _known(config: EvolutionConfig, standing: Standing, candidate: str) -> str:
+    """The reference that the run knows a policy by, where its weights are none of a new policy.
+
+    RL without a group to learn from leaves the weights as they are.
+    """
+    store = ArtifactStore.open(config.store)
+    digest = resolve(store, POLICIES, candidate).digest
+    known = (standing.current, standing.best)
+    same = [policy for policy in known if resolve(store, POLICIES, policy).digest == digest]
+    return same[0] if same else candidate
+
+
 def _judge(
     config: EvolutionConfig, context: StageContext, standing: Standing, candidate: str
-) -> GateDecision:
-    if candidate == standing.current:
-        return GateDecision(False, "the iteration changed nothing")
-    if not config.gate.enabled:
-        return GateDecision(True, "the gate is off")
+) -> tuple[str, GateDecision]:
+    """Has the gate compare the candidate: the policy that it was compared with, and the decision.
+
+    A gate that is off asks no questions, and a candidate that is no new policy needs none.
+    """
+    if candidate in (standing.current, standing.best):
+        return "", GateDecision(False, "the iteration changed nothing")
+    if config.gate.rule == "off":
+        return "", GateDecision(True, "the gate is off", config.gate.rule)
     answers = {}
-    for subject, policy in (("current", standing.current), ("candidate", candidate)):
+    for subject, policy in (("best", standing.best), ("candidate", candidate)):
         of_subject = context.model_copy(update={"subject": subject})
         answers[subject] = benchmark(config, of_subject, standing.questions, policy, gate=True)
-    return gate_decision(config, answers["current"]["answers"], answers["candidate"]["answers"])
+    decision = gate_decision(config, answers["best"]["answers"], answers["candidate"]["answers"])
+    return standing.best, decision

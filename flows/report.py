@@ -11,12 +11,21 @@ from typing import Any, Self
 from agents.errors import StoppedError
 from evaluation.benchmarks import average_accuracy
 from flows.config import EvolutionConfig
+from flows.promotion import IterationResult
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark import scores_of
 from tasks.config import StageContext
 from tasks.prefect_artifacts import publish_scores
+from tasks.prefect_events import publish_promotion
 from tasks.references import resolve
-from tasks.runs import PolicyEntry, RunLog, RunRecord, utc_now
+from tasks.runs import (
+    ForcedPromotion,
+    PolicyEntry,
+    RunLog,
+    RunRecord,
+    decision_of,
+    utc_now,
+)
 from tasks.schemas import POLICIES
 from tasks.stage_events import StageEvent, stage_events
 
@@ -43,7 +52,9 @@ class RunReport:
             started_at=before.started_at if before else utc_now(),
             config=config.model_dump(mode="json"),
             wall_s=self._wall_before_s,
+            forced=before.forced if before else (),
         )
+        self._settled_before = set(before.policies) if before else set()
 
     def __enter__(self) -> Self:
         self._listening.enter_context(stage_events(self._stages.append))
@@ -66,24 +77,59 @@ class RunReport:
         with self._listening:
             self._save(status, reason)
 
-    def add(self, name: str, iteration: int, policy: str, promoted: bool, benchmarks: str) -> None:
+    def add(self, name: str, policy: str, promoted: bool, benchmarks: str) -> None:
+        """Adds a policy of before the first iteration, which no gate decides on."""
+        self._add(PolicyEntry(name, 0, self._digest(policy), promoted), benchmarks)
+
+    def settle(self, number: int, result: IterationResult, *, forced: bool) -> bool:
+        """Adds what an iteration came to, and tells Prefect what became of its candidate.
+
+        Args:
+            number: The iteration.
+            result: What it came to.
+            forced: Whether this call promotes its candidate whatever the gate says.
+
+        Returns:
+            Whether the candidate is promoted against the gate, by this call or by one before.
+        """
+        decision, digest = result.decision, self._digest(result.candidate)
+        known = {(each.iteration, each.digest) for each in self._record.forced}
+        # An iteration that changed nothing has no policy to promote, and so no rule was applied.
+        refused = bool(decision.rule) and not decision.promoted
+        forced = refused and (forced or (number, digest) in known)
+        if forced and (number, digest) not in known:
+            promotion = ForcedPromotion(number, digest, decision.reason, utc_now())
+            self._record = replace(self._record, forced=(*self._record.forced, promotion))
+        entry = PolicyEntry(
+            name=f"iteration {number}",
+            iteration=number,
+            digest=digest,
+            promoted=decision.promoted or forced,
+            forced=forced,
+            compared_with=self._digest(result.compared_with) if result.compared_with else "",
+            gate=decision,
+        )
+        self._add(entry, result.benchmarks)
+        if entry not in self._settled_before:
+            publish_promotion(self._record.run, entry)
+        return forced
+
+    def _add(self, entry: PolicyEntry, benchmarks: str) -> None:
         """Adds a policy that was measured, to the record, the document and Prefect's artifacts."""
-        digest = resolve(self._store, POLICIES, policy).digest
         scores = scores_of(self._config, benchmarks)
         self._entries.append(
             {
-                "name": name,
-                "iteration": iteration,
-                "policy": digest,
-                "promoted": promoted,
+                **decision_of(entry),
                 "benchmarks": {name: asdict(score) for name, score in scores.items()},
                 "average": average_accuracy(scores),
             }
         )
-        entry = PolicyEntry(name=name, iteration=iteration, digest=digest, promoted=promoted)
         self._record = replace(self._record, policies=(*self._record.policies, entry))
         self._save("running", "")
         publish_scores(self._record.run, self._entries)
+
+    def _digest(self, policy: str) -> str:
+        return resolve(self._store, POLICIES, policy).digest
 
     def stop(self, reason: str) -> None:
         """Notes that the stop rule ended the run before its last iteration."""

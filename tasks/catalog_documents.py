@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,29 @@ _TEXT, _INT, _LONG, _REAL, _FLAG = (
 )
 _REF = pa.struct([("kind", _TEXT), ("digest", _TEXT), ("key", _TEXT), ("name", _TEXT)])
 _FILE = pa.struct([("path", _TEXT), ("num_bytes", _LONG), ("sha256", _TEXT)])
-_POLICY = pa.struct([("name", _TEXT), ("iteration", _INT), ("digest", _TEXT), ("promoted", _FLAG)])
+_GATE = pa.struct(
+    [
+        ("reason", _TEXT),
+        ("rule", _TEXT),
+        ("num_questions", _INT),
+        ("best_accuracy", _REAL),
+        ("candidate_accuracy", _REAL),
+        ("gain", _REAL),
+        ("ci_low", _REAL),
+        ("ci_high", _REAL),
+    ]
+)
+_POLICY = pa.struct(
+    [
+        ("name", _TEXT),
+        ("iteration", _INT),
+        ("digest", _TEXT),
+        ("promoted", _FLAG),
+        ("forced", _FLAG),
+        ("compared_with", _TEXT),
+        ("gate", _GATE),
+    ]
+)
 _WHERE = [pa.field("path", _TEXT), pa.field("version", _TEXT)]
 
 
@@ -81,10 +103,7 @@ def manifest_of(row: Mapping[str, Any]) -> Manifest:
 def _run_row(data: bytes, path: str) -> dict[str, Any]:
     record: RunRecord = run_record_of(data, path)
     names = ("run", "profile", "seed", "status", "started_at", "wall_s", "error")
-    policies = [
-        {"name": p.name, "iteration": p.iteration, "digest": p.digest, "promoted": p.promoted}
-        for p in record.policies
-    ]
+    policies = [asdict(entry) for entry in record.policies]
     return {name: getattr(record, name) for name in names} | {"policies": policies}
 
 

@@ -25,7 +25,7 @@ from agents.progress import progress
 from tasks.catalog_documents import DOCUMENTS, DocumentKind
 from tasks.storage.objects import ObjectMeta, ObjectStore
 
-FORMAT = b"evolvesearch catalog 1\n".ljust(64)
+FORMAT = b"evolvesearch catalog 2\n".ljust(64)
 """Beginning of an index, which goes up with every change of what it holds; as long as Arrow's
 tables behind it need to lie where their numbers are read fastest."""
 

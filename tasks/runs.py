@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.errors import StoreError, UsageError
+from evaluation.gate import GateDecision
 from tasks.manifest import ArtifactRef
 from tasks.storage.objects import ObjectStore
 
@@ -34,12 +35,35 @@ class PolicyEntry:
         iteration: The iteration that produced it; 0 before the first.
         digest: Digest of its weights.
         promoted: Whether the run went on from it.
+        forced: Whether it was promoted against the gate (`--force-promote`).
+        compared_with: Digest of the policy that it was compared with; empty: with none.
+        gate: What the gate decided; None where it was not asked.
     """
 
     name: str
     iteration: int
     digest: str
     promoted: bool
+    forced: bool = False
+    compared_with: str = ""
+    gate: GateDecision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedPromotion:
+    """A policy that `--force-promote` promoted; a run that is started again keeps to it.
+
+    Attributes:
+        iteration: The iteration that produced it.
+        digest: Digest of its weights.
+        reason: Why the gate had not promoted it.
+        forced_at: When, ISO 8601 in UTC.
+    """
+
+    iteration: int
+    digest: str
+    reason: str
+    forced_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +79,7 @@ class RunRecord:
         config: Its whole configuration, JSON values.
         wall_s: Seconds it has taken, over all its starts.
         policies: Policies it has measured, in order.
+        forced: What was promoted against the gate, over all its starts.
         error: Why it failed, empty where it did not.
     """
 
@@ -66,6 +91,7 @@ class RunRecord:
     config: Mapping[str, Any] = field(default_factory=dict)
     wall_s: float = 0.0
     policies: tuple[PolicyEntry, ...] = ()
+    forced: tuple[ForcedPromotion, ...] = ()
     error: str = ""
 
 
@@ -109,6 +135,19 @@ class StageRecord:
         if self.subject:
             parts.append(re.sub(r"[^A-Za-z0-9]+", "_", self.subject))
         return f"runs/{self.run}/stages/{'-'.join(parts)}.json"
+
+
+def decision_of(entry: PolicyEntry) -> dict[str, Any]:
+    """What documents of a run say of a policy, beside its scores."""
+    return {
+        "name": entry.name,
+        "iteration": entry.iteration,
+        "policy": entry.digest,
+        "promoted": entry.promoted,
+        "forced": entry.forced,
+        "compared_with": entry.compared_with or None,
+        "gate": asdict(entry.gate) if entry.gate else None,
+    }
 
 
 class RunLog:
@@ -182,10 +221,17 @@ def run_record_of(data: bytes, path: str) -> RunRecord:
     """
     try:
         value = json.loads(data)
-        value["policies"] = tuple(PolicyEntry(**entry) for entry in value["policies"])
+        value["policies"] = tuple(_policy_entry(entry) for entry in value["policies"])
+        # Records of earlier versions know of none.
+        value["forced"] = tuple(ForcedPromotion(**each) for each in value.get("forced", ()))
         return RunRecord(**value)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"record {path} is damaged: {error}") from error
+
+
+def _policy_entry(value: Mapping[str, Any]) -> PolicyEntry:
+    gate = value.get("gate")
+    return PolicyEntry(**{**value, "gate": GateDecision(**gate) if gate else None})
 
 
 def stage_record_of(data: bytes, path: str) -> StageRecord:

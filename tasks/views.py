@@ -149,10 +149,24 @@ RECORD_VIEWS: tuple[View, ...] = (
                 column("name", _TEXT, "`base`, `cold start`, `iteration 1`, …."),
                 column("policy", _TEXT, "Its digest."),
                 column("promoted", _FLAG, "Whether the run went on from it."),
+                column("forced", _FLAG, "Whether that was against the gate."),
+                column("compared_with", _TEXT, "Digest of the best policy before; empty: none."),
+                column("reason", _TEXT, "Why the gate decided so.", null=True),
+                column("rule", _TEXT, "The gate's rule; null: no gate.", null=True),
+                column("gate_questions", _INT, "Questions of the gate for both.", null=True),
+                column("best_accuracy", _REAL, "The best policy's accuracy on them.", null=True),
+                column("candidate_accuracy", _REAL, "This policy's accuracy on them.", null=True),
+                column("gain", _REAL, "This policy's accuracy minus the best one's.", null=True),
+                column("gain_low", _REAL, "Lower bound of the gain's interval.", null=True),
+                column("gain_high", _REAL, "Upper bound of the gain's interval.", null=True),
             ]
         ),
         "SELECT run, measured.iteration, measured.name, measured.digest AS policy, "
-        "measured.promoted FROM (SELECT run, unnest(policies) AS measured FROM internal.runs)",
+        "measured.promoted, measured.forced, measured.compared_with, measured.gate.reason, "
+        "measured.gate.rule, measured.gate.num_questions AS gate_questions, "
+        "measured.gate.best_accuracy, measured.gate.candidate_accuracy, measured.gate.gain, "
+        "measured.gate.ci_low AS gain_low, measured.gate.ci_high AS gain_high "
+        "FROM (SELECT run, unnest(policies) AS measured FROM internal.runs)",
     ),
     View(
         "artifacts",

@@ -44,9 +44,13 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "rl": _Command("stages:rl", "Train a policy by reinforcement learning."),
         "benchmark": _Command("benchmark:benchmark", "Score a policy on the held-out benchmarks."),
     },
+    "Scores": {
+        "judge-agreement": _Command("judging:judge_agreement", "Compare judges with people."),
+    },
     "The store": {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
+        "compare": _Command("compare:compare", "Compare two policies on the same questions."),
         "curve": _Command("curve:curve", "Show how a training's figures moved, as a picture, too."),
         "sql": _Command("store:sql", "Query the store with SQL."),
         "lineage": _Command("lineage:lineage", "Show what something was made from and led to."),
@@ -115,8 +119,8 @@ def cli() -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code.
 
-    0: done; 1: failed; 2: bad usage or configuration; 3: stopped by a gate or
-    a sentinel; 130: Ctrl-C.
+    0: done, a policy that the gate rolled back included; 1: failed; 2: bad usage or
+    configuration; 3: stopped by a sentinel, a stop rule or a budget; 130: Ctrl-C.
     """
     debug = "--debug" in arguments
     try:

@@ -12,6 +12,7 @@ import click
 
 from agents.errors import UsageError
 from deployments.cli.console import duration, output, screen
+from deployments.cli.decisions import decision_lines
 from deployments.cli.options import Settings, shared_options
 from deployments.cli.rows import rows_view
 from deployments.cli.tables import command, percent, plain_table, score_table, stage_table
@@ -104,7 +105,9 @@ def show(settings: Settings, run: str) -> None:
             table.add_row(*place, verdict, row["reason"], count)
         console.print(table)
     if document["iterations"]:
-        console.print(score_table(console, document["iterations"]))
+        console.print(score_table(console, document["iterations"], document["comparison"]))
+        for line in decision_lines(document["iterations"]):
+            console.print(line)
 
 
 @click.command()

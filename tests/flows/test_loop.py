@@ -51,7 +51,7 @@ def test_filter_rl_and_gate_have_something_to_do(rehearsal):
     explored = stages[1, "rl", ""].metrics
     assert explored["num_mixed_groups"] >= 1
     assert explored["grad_norm_max"] > 0
-    assert {(1, "gate", "current"), (1, "gate", "candidate")} <= set(stages)
+    assert {(1, "gate", "best"), (1, "gate", "candidate")} <= set(stages)
 
 
 def test_every_stage_is_done_and_recorded(rehearsal):

@@ -33,7 +33,7 @@ def test_flow_runs_say_what_they_are(rehearsal):
         "filter 1",
         "sft 1",
         "rl 1",
-        "gate current",
+        "gate best",
         "gate candidate",
         "benchmark 1",
     } <= names

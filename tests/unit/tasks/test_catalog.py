@@ -11,6 +11,7 @@ from store_samples import question, trajectory
 
 from agents.errors import StoreError, UsageError
 from agents.trajectory import PageReading
+from evaluation.gate import GateDecision
 from tasks import schema_page
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
@@ -70,6 +71,24 @@ def test_an_empty_store_has_the_views_of_a_full_one(filled: ArtifactStore, tmp_p
     assert columns(filled) == empty
     for view in VIEWS:
         assert [name for name, _ in empty[view.name]] == view.schema.names
+
+
+def test_the_gates_decision_is_columns_of_a_runs_policies(filled: ArtifactStore) -> None:
+    gate = GateDecision(False, "worse", "no_regression", 8, 0.5, 0.25, -0.25, -0.5, 0.0)
+    entries = (
+        PolicyEntry("base", 0, "d", True),
+        PolicyEntry("iteration 1", 1, "e", True, forced=True, compared_with="d", gate=gate),
+    )
+    RunLog(filled.objects).save_run(
+        RunRecord("gated", "smoke", 7, "done", "t1", policies=entries),
+    )
+    base, first = rows(filled, "select * from run_policies where run = 'gated' order by iteration")
+    names = ("promoted", "forced", "compared_with", "reason", "rule", "gate_questions", "gain")
+    assert [base[name] for name in names] == [True, False, "", None, None, None, None]
+    values = [True, True, "d", "worse", "no_regression", 8, -0.25]
+    assert [first[name] for name in names] == values
+    assert (first["best_accuracy"], first["candidate_accuracy"]) == (0.5, 0.25)
+    assert (first["gain_low"], first["gain_high"]) == (-0.5, 0.0)
 
 
 def test_readings_are_rows_of_their_own(store: ArtifactStore) -> None:

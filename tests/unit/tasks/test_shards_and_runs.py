@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from store_samples import trajectory
 
 from agents.errors import StoreError, UsageError
+from evaluation.gate import GateDecision
 from tasks import shards
 from tasks.artifacts import ArtifactStore
 from tasks.manifest import ArtifactRef
-from tasks.runs import PolicyEntry, RunLog, RunRecord, StageRecord
+from tasks.runs import ForcedPromotion, PolicyEntry, RunLog, RunRecord, StageRecord
 from tasks.shards import ShardLog, clear_partial
 
 
@@ -128,6 +131,24 @@ def test_run_records_come_back(store: ArtifactStore) -> None:
     assert log.runs() == [early, late]
     assert log.run("early") == early
     assert log.run("none") is None
+
+
+def test_what_the_gate_decided_and_what_was_forced_come_back(store: ArtifactStore) -> None:
+    gate = GateDecision(False, "worse", "no_regression", 8, 0.5, 0.25, -0.25, -0.5, 1 / 3)
+    entry = PolicyEntry("iteration 1", 1, "e", True, forced=True, compared_with="d", gate=gate)
+    forced = (ForcedPromotion(1, "e", "worse", "2026-01-01"),)
+    record = RunRecord("r", "smoke", 0, "done", "t", policies=(entry,), forced=forced)
+    RunLog(store.objects).save_run(record)
+    assert RunLog(store.objects).run("r") == record
+
+
+def test_a_record_of_a_version_without_the_gates_decisions_is_read(store: ArtifactStore) -> None:
+    record = RunRecord("r", "smoke", 0, "done", "t", policies=(PolicyEntry("base", 0, "d", True),))
+    old = asdict(record)
+    del old["forced"]
+    old["policies"] = [{"name": "base", "iteration": 0, "digest": "d", "promoted": True}]
+    store.objects.put("runs/r/run.json", json.dumps(old).encode())
+    assert RunLog(store.objects).run("r") == record
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 81])
