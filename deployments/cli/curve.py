@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,12 @@ from agents.errors import UsageError
 from deployments.cli.console import output, screen
 from deployments.cli.options import Settings, shared_options
 from deployments.cli.tables import plain_table
+
+if TYPE_CHECKING:
+    from tasks.runs import StageRecord
+
+HELD_OUT = "held_out_"
+"""How the figures of held-out questions begin."""
 
 _DEFAULT = {"rl": "reward_mean,held_out_accuracy", "sft": "loss,token_accuracy"}
 
@@ -61,10 +67,11 @@ def curve(
             from deployments.cli.curve_plot import draw_curves
 
             draw_curves(steps, [row["figure"] for row in rows], plot, f"{run}: {stage}")
-        answer({"run": run, "stage": stage, "num_steps": len(steps), "figures": rows})
+        num_steps = sum("stage" in step for step in steps)
+        answer({"run": run, "stage": stage, "num_steps": num_steps, "figures": rows})
     if settings.json:
         return
-    table = plain_table(f"{run}: {stage}, {len(steps)} steps")
+    table = plain_table(f"{run}: {stage}, {num_steps} steps")
     table.add_column("figure", no_wrap=True)
     for heading in ("first", "last", "mean", "slope a step", "95% from", "to"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -93,10 +100,26 @@ def _steps(store: Any, run: str, stage: str, iteration: int | None) -> list[dict
         for row in steps_of(store, each):
             more = {**dict(row.get("metrics") or ()), **dict(row.get("timings") or ())}
             found.append({"iteration": each.iteration, **row, **more})
+        found += _after_the_last(each, found)
     if not found:
         which = "" if iteration is None else f" of iteration {iteration}"
         raise UsageError(f"run {run} has no {stage} steps{which}; see evolvesearch show")
     return found
+
+
+def _after_the_last(
+    record: StageRecord, steps: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What was measured after a training's last step, as a point in the place of the next one.
+
+    Figures of a step say what the policy was like before its update, so that this one belongs at
+    the end of the same line.
+    """
+    last = {name: value for name, value in record.metrics.items() if name.startswith(HELD_OUT)}
+    places = [step["step"] for step in steps if step["iteration"] == record.iteration]
+    if not last or not places:
+        return []
+    return [{"iteration": record.iteration, "step": max(places) + 1, **last}]
 
 
 def _summary(

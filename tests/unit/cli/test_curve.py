@@ -31,7 +31,8 @@ def store(tmp_path: Path) -> str:
     )  # fmt: skip
     log = RunLog(store.objects)
     log.save_run(RunRecord("demo", "laptop", 0, "done", "2026-01-01T00:00:00+00:00", {}))
-    log.save_stage(StageRecord("demo", 1, "rl", "rl-1", "done", artifacts=(ref,)))
+    last = {"held_out_accuracy": 0.7, "num_steps": 30.0}
+    log.save_stage(StageRecord("demo", 1, "rl", "rl-1", "done", artifacts=(ref,), metrics=last))
     return str(tmp_path / "store")
 
 
@@ -44,7 +45,8 @@ def test_figures_have_their_slopes(store: str, capfd: pytest.CaptureFixture[str]
     assert reward["slope"] == pytest.approx(0.01)
     assert reward["ci_low"] <= 0.01 + 1e-9
     assert reward["ci_high"] >= 0.01 - 1e-9
-    assert (held_out["num_points"], held_out["first"]) == (3, pytest.approx(0.31))
+    assert (held_out["num_points"], held_out["first"]) == (4, pytest.approx(0.31))
+    assert held_out["last"] == pytest.approx(0.7)  # measured after the last step
     assert execute(["curve", "demo", "--store", store, "--figures", "entropy"]) == 0
     assert "entropy" in capfd.readouterr().out
 
