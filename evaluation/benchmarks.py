@@ -7,6 +7,8 @@ are out-of-domain. `docs/questions.md` describes each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +18,7 @@ from agents.errors import UsageError
 from agents.trajectory import Question
 from evaluation.judging.config import JudgeConfig
 from evaluation.scoring import Normalisation
-from evaluation.summaries import BenchmarkScore
+from evaluation.summaries import BenchmarkScore, headline
 
 IN_DOMAIN = ("city_country", "airport_city", "described_country", "capital_bridge")
 OUT_OF_DOMAIN = ("unseen_relation", "unseen_kind", "more_hops")
@@ -106,7 +108,5 @@ def select_questions(
 
 
 def average_accuracy(scores: Mapping[str, BenchmarkScore]) -> float:
-    """Unweighted mean of the benchmarks' accuracy, 0 without any benchmark."""
-    if not scores:
-        return 0.0
-    return sum(score.accuracy for score in scores.values()) / len(scores)
+    """Unweighted mean of the benchmarks' accuracy by the judge, 0 without any benchmark."""
+    return fmean(headline(asdict(score)) or 0.0 for score in scores.values()) if scores else 0.0

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from evaluation.statistics import mean_interval
 
@@ -95,6 +96,16 @@ class BenchmarkScore:
     tokens: float | None = None
     seconds: float | None = None
     cost: float | None = None
+
+
+def headline(score: Mapping[str, Any]) -> float | None:
+    """The score that tables show first: the judge's, or the rules' where it judged nothing.
+
+    Args:
+        score: A `BenchmarkScore` as a dictionary, which may lack what older ones do; empty: None.
+    """
+    mbe = score.get("mbe")
+    return score.get("accuracy") if mbe is None else float(mbe)
 
 
 def summarise(

@@ -16,8 +16,11 @@ from evaluation.gate import GateDecision
 from flows.config import EvolutionConfig
 from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
+from tasks.artifacts import ArtifactStore
 from tasks.benchmark import gate_decision
 from tasks.config import StageContext
+from tasks.references import resolve
+from tasks.schemas import POLICIES
 
 
 def _flow_run_name() -> str:
@@ -47,6 +50,7 @@ def iteration(
     if config.rl.enabled:
         explored = rl(config, context, questions, candidate, rewards, standing.cold_start)
         candidate, recorded = explored["policy"], explored["trajectories"]
+    candidate = _known(config, standing, candidate)
     compared_with, decision = _judge(config, context, standing, candidate)
     verdict = "promotes" if decision.promoted else "does not promote"
     logger.info("the gate %s the candidate: %s", verdict, decision.reason)
@@ -81,6 +85,18 @@ def _exploit(
     start = standing.base if config.sft.start_from == "base" else standing.current
     tuned = sft(config, context, start, filtered["sft_examples"])
     return tuned.get("policy", standing.current), filtered["rewards"]
+
+
+def _known(config: EvolutionConfig, standing: Standing, candidate: str) -> str:
+    """The reference that the run knows a policy by, where its weights are none of a new policy.
+
+    RL without a group to learn from leaves the weights as they are.
+    """
+    store = ArtifactStore.open(config.store)
+    digest = resolve(store, POLICIES, candidate).digest
+    known = (standing.current, standing.best)
+    same = [policy for policy in known if resolve(store, POLICIES, policy).digest == digest]
+    return same[0] if same else candidate
 
 
 def _judge(

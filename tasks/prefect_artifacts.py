@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from evaluation.summaries import headline
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark import scores_of
 from tasks.config import StageConfig, StageContext
@@ -61,7 +62,7 @@ def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
     table = [
         {
             "policy": entry["name"],
-            **{name: _percent(s["accuracy"]) for name, s in entry["benchmarks"].items()},
+            **{name: _percent(headline(s) or 0.0) for name, s in entry["benchmarks"].items()},
             "average": _percent(entry["average"]),
             "promoted": "yes" if entry["promoted"] else "no",
         }

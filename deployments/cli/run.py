@@ -101,7 +101,8 @@ def _comparison(config: EvolutionConfig, document: Mapping[str, Any]) -> dict[st
     from tasks.comparison import run_comparison
 
     store = ArtifactStore.open(config.store)
-    return run_comparison(store, document["iterations"], config.benchmark.confidence)
+    confidence = config.benchmark.confidence
+    return run_comparison(store, document["run"], document["iterations"], confidence)
 
 
 def _reuse(stages: Sequence[Mapping[str, Any]]) -> str:

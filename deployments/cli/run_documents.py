@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 from agents.errors import UsageError
 from deployments.cli.training_table import training_rows, trip_rows
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
+from evaluation.summaries import headline
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import score_of
 from tasks.comparison import run_comparison
@@ -83,7 +85,7 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
         "iterations": (iterations := _iterations(store, record, stages)),
-        "comparison": run_comparison(store, iterations),
+        "comparison": run_comparison(store, record.run, iterations),
     }
 
 
@@ -124,7 +126,7 @@ def _iterations(
         {
             **decision_of(entry),
             "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
-            "average": sum(s["accuracy"] for s in found.values()) / len(found) if found else None,
+            "average": fmean(headline(s) or 0.0 for s in found.values()) if found else None,
         }
         for entry in record.policies
     ]

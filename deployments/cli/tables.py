@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deployments.cli.console import UNBOUNDED, duration
 from deployments.cli.options import Settings
+from evaluation.summaries import headline
 
 EXAMPLE_QUESTION = "What is the currency of the country where the city of Lyon is located?"
 EXAMPLE_SQL = "select stage, iteration, wall_s from stages"
@@ -82,7 +83,7 @@ def _score_table(
     table.add_column("gain", justify="right", no_wrap=True)
     names = list(dict.fromkeys(name for entry in iterations for name in entry["benchmarks"]))
     for name in names:
-        scores = [entry["benchmarks"].get(name, {}).get("accuracy") for entry in iterations]
+        scores = [headline(entry["benchmarks"].get(name, {})) for entry in iterations]
         table.add_row(name, *map(percent, scores), _gain(scores, comparison.get(name)))
     table.add_section()
     averages = [entry["average"] for entry in iterations]

@@ -2,7 +2,8 @@
 
 - `families.py` enumerates chains of facts, `chains.py` checks that each has one right answer.
 - `splits.py` says which entity may start a question of which split.
-- `templates.py` words chains, `sampling.py` draws from them, `files.py` reads one's own questions.
+- `templates.py` words chains, `sampling.py` draws from them; questions of one's own are read by
+  `evaluation.sources`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
 from evaluation.questions.chains import Chain, Solution
 from evaluation.questions.config import QuestionsConfig
 from evaluation.questions.families import POOLS, Families
-from evaluation.questions.files import load_questions
 from evaluation.questions.sampling import Sampler, mix
 from evaluation.questions.splits import Part, Splits
+from evaluation.sources.load import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class _Builder:
         for name, path in self._config.benchmark_files.items():
             if name in built or name in ("train", "gate"):
                 raise UsageError(f"questions.benchmark_files: the name {name!r} is taken")
-            built[name] = load_questions(Path(path), name)
+            built[name] = read_file(Path(path), name).questions
         if not built:
             raise UsageError(
                 "there are no facts to build benchmarks from: set questions.benchmark_files, "
@@ -94,7 +95,7 @@ class _Builder:
         """The gate's questions, from the in-domain families."""
         config = self._config
         if config.gate_file:
-            return load_questions(Path(config.gate_file), "gate")[: config.num_gate]
+            return read_file(Path(config.gate_file), "gate").questions[: config.num_gate]
         self._need_facts("gate")
         pools = [self._pools(family, "gate", "gate") for family in IN_DOMAIN]
         return self._take(pools, config.num_gate, "gate", "questions.num_gate")
@@ -108,7 +109,7 @@ class _Builder:
         """
         config = self._config
         if config.training_file:
-            loaded = load_questions(Path(config.training_file), "train")
+            loaded = read_file(Path(config.training_file), "train").questions
             kept = tuple(question for question in loaded if fold(question.text) not in held)
             if not kept:
                 raise UsageError(

@@ -24,9 +24,9 @@ class QuestionsConfig(Config):
     max_training_hops: Annotated[int, Field(ge=2, le=3)] = 3
     """Most facts that a training or gate question needs; benchmarks go beyond it."""
     training_file: str = ""
-    """JSONL file of training questions (`question`, `answers`, perhaps `id`), in place of built
-    ones; empty builds them."""
+    """File of training questions (JSONL, JSON, CSV, TSV or Parquet with `question`, `answers`,
+    perhaps `id`), in place of built ones; empty builds them."""
     gate_file: str = ""
-    """JSONL file of the gate's questions, in place of built ones; empty builds them."""
+    """Such a file of the gate's questions, in place of built ones; empty builds them."""
     benchmark_files: dict[str, str] = Field(default_factory=dict)
-    """JSONL files of further benchmarks, by name."""
+    """Such files of further benchmarks, by name."""

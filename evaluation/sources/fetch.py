@@ -110,7 +110,7 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
 
     datasets.disable_progress_bars()
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.ERROR)
     try:
         yield
     except (DatasetsError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:

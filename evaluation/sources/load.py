@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.errors import UsageError
@@ -91,64 +91,67 @@ def read_questions(source: str, name: str = "") -> QuestionFile:
     check_source(source)
     known = known_set(source)
     if known is not None:
-        rows, fallback = fetch_rows(known.where, known), known.name
-    elif source.startswith(HUB):
+        read = _read(source, fetch_rows(known.where, known), known.name, name)
+        questions = _sample(read.questions, known.sample) if known.sample else read.questions
+        return replace(read, questions=questions, known=known)
+    if source.startswith(HUB):
         where = hub_set(source.removeprefix(HUB))
-        rows = fetch_rows(where)
-        fallback = where.config or where.repository.partition("/")[2]
-    else:
-        path = Path(source).expanduser()
-        rows, fallback = read_rows(path), path.stem
+        title = where.config or where.repository.partition("/")[2]
+        return _read(source, fetch_rows(where), title, name)
+    return read_file(Path(source), name)
+
+
+def read_file(path: Path, name: str = "") -> QuestionFile:
+    """Reads all questions of a file; as `read_questions`, but nothing is ever fetched."""
+    path = path.expanduser()
+    return _read(str(path), read_rows(path), path.stem, name)
+
+
+def _read(source: str, rows: Sequence[Row], title: str, name: str) -> QuestionFile:
+    """Checks rows; `title` is what their benchmark is called where nothing else says it."""
     drafts, form = drafts_of(rows)
-    names = [name or benchmark_name(draft.benchmark or form or fallback) for draft in drafts]
-    for row, each in zip(rows, names, strict=True):
-        if not each or (each in _RESERVED and not name):
-            raise UsageError(
-                f"{row.place}: a benchmark cannot be called {each!r}; give the file another name, "
-                "or a column `benchmark`"
-            )
-    read = _checked(rows, drafts, names)
-    questions = read.questions
-    if known is not None and known.sample:
-        questions = _sample(questions, known.sample)
-    return QuestionFile(source, questions, read.left_out, read.num_blank, known)
-
-
-def _checked(rows: Sequence[Row], drafts: Sequence[Draft], names: Sequence[str]) -> QuestionFile:
+    names = [name or benchmark_name(draft.benchmark or form or title) for draft in drafts]
     questions: list[Question] = []
     taken: Counter[str] = Counter()
     left_out: dict[str, Counter[str]] = {}
     blank: Counter[str] = Counter()
-    for row, draft, name in zip(rows, drafts, names, strict=True):
-        if draft.left_out:
-            left_out.setdefault(name, Counter())[draft.left_out] += 1
-            continue
-        answers = tuple(dict.fromkeys(answer for answer in draft.answers if answer))
-        if not draft.text:
-            raise UsageError(f"{row.place}: the question is blank")
-        if not answers:
-            raise UsageError(f"{row.place}: there is no right answer to {draft.text[:60]!r}")
-        blank[name] += sum(not answer for answer in draft.answers)
-        key = draft.key or hashlib.sha256(draft.text.encode()).hexdigest()[:12]
-        question_id = f"{name}-{key}"
-        taken[question_id] += 1
-        if taken[question_id] > 1:
-            # The same question may stand twice; both are kept, each under an id of its own.
-            question_id = f"{question_id}~{taken[question_id]}"
-        questions.append(
-            Question(
-                question_id=question_id,
-                text=draft.text,
-                answers=answers,
-                family=draft.kind or name,
-                split=name,
-                num_hops=draft.num_hops or hops_of(name, key),
+    for row, draft, split in zip(rows, drafts, names, strict=True):
+        if not split or (split in _RESERVED and not name):
+            raise UsageError(
+                f"{row.place}: a benchmark cannot be called {split!r}; give the file another name, "
+                "or a column `benchmark`"
             )
-        )
+        if draft.left_out:
+            left_out.setdefault(split, Counter())[draft.left_out] += 1
+            continue
+        question = _question(row, draft, split)
+        taken[question.question_id] += 1
+        if (number := taken[question.question_id]) > 1:
+            # The same question may stand twice; both are kept, each under an id of its own.
+            question = replace(question, question_id=f"{question.question_id}~{number}")
+        questions.append(question)
+        blank[split] += sum(not answer for answer in draft.answers)
     if not questions:
-        raise UsageError(f"{rows[0].place}: none of {len(rows)} rows can be asked")
-    counts = {name: dict(reasons) for name, reasons in left_out.items()}
-    return QuestionFile("", tuple(questions), counts, dict(blank))
+        raise UsageError(f"{source}: none of its {len(rows)} rows can be asked")
+    counts = {split: dict(reasons) for split, reasons in left_out.items()}
+    return QuestionFile(source, tuple(questions), counts, dict(blank))
+
+
+def _question(row: Row, draft: Draft, split: str) -> Question:
+    answers = tuple(dict.fromkeys(answer for answer in draft.answers if answer))
+    if not draft.text:
+        raise UsageError(f"{row.place}: the question is blank")
+    if not answers:
+        raise UsageError(f"{row.place}: there is no right answer to {draft.text[:60]!r}")
+    key = draft.key or hashlib.sha256(draft.text.encode()).hexdigest()[:12]
+    return Question(
+        question_id=f"{split}-{key}",
+        text=draft.text,
+        answers=answers,
+        family=draft.kind or split,
+        split=split,
+        num_hops=draft.num_hops or hops_of(split, key),
+    )
 
 
 def _sample(questions: tuple[Question, ...], size: int) -> tuple[Question, ...]:

@@ -43,6 +43,12 @@ def test_the_closing_table_goes_from_base_to_last_with_average_and_gain() -> Non
     assert any("promoted)" in row for row in rows)
 
 
+def test_where_a_judge_has_spoken_its_marks_are_shown() -> None:
+    entries = [entry("base", True, a=0.0), entry("last", True, a=0.5)]
+    entries[1]["benchmarks"]["a"] |= {"mbe": 0.75}
+    assert ["a", "0.0", "75.0", "+75.0"] in drawn(entries)
+
+
 def test_gains_that_chance_may_explain_are_marked() -> None:
     entries = [entry("base", True, a=0.0, b=0.1), entry("last", True, a=0.5, b=0.2)]
     tested = {name: {"significant": name == "a"} for name in ("a", "b", "average")}

@@ -31,6 +31,8 @@ def test_the_average_is_unweighted():
     }
     assert average_accuracy(scores) == 0.5
     assert average_accuracy({}) == 0.0
+    judged = {"a": summarise([ScoredAnswer("q", 0.0, 0.0, 0.0, 1.0)])}
+    assert average_accuracy(judged) == 1.0
 
 
 def test_selection_takes_the_first_questions_of_the_named_benchmarks():

@@ -72,6 +72,7 @@ def test_right_answers_are_accepted(predicted, golds):
         ("4 July 1776 or 5 July 1776", ["4 July 1776"]),
         ("4 or 5 July 1776", ["4 July 1776"]),
         ("03/04/1990", ["3 April 1990"]),
+        ("03/04/1990", ["4 March 1990"]),
         ("30 February 1990", ["1 March 1990"]),
         ("44", ["44 BC"]),
         ("probably 1776", ["1776"]),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -166,8 +167,13 @@ def test_names_of_sets_on_the_hub():
             hub_set(wrong)
 
 
-def test_the_table_of_known_sets_is_complete():
+def test_the_table_of_known_sets_is_complete_and_documented():
+    page = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     for name, known in KNOWN.items():
+        assert f"`{name}`" in page
+        assert known.home in page
+        assert known.licence.partition(";")[0].partition(" (")[0] in page
+        assert f"{known.num_questions:,}" in page
         assert name == known.name
         assert known.owner
         assert known.licence
