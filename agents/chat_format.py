@@ -93,6 +93,11 @@ class ChatFormat:
         self.stop_token_ids = tuple(dict.fromkeys(stops))
 
     def _pieces(self) -> tuple[str, str, str, str]:
+        if getattr(self.tokenizer, "chat_template", "of its own") is None:
+            raise EngineError(
+                "the model has no chat template: take its instruct variant, or put a "
+                "chat_template.jinja into its folder"
+            )
         first = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
         more = [{"role": "assistant", "content": _REPLY}, {"role": "user", "content": _NEXT}]
         try:

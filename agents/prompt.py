@@ -23,12 +23,12 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from agents.errors import UsageError
+from agents.sections import split_sections
 from agents.tools.base import Tool
 
 QUESTION_MARK = "\ue000question\ue001"
 """Stands in rendered text where the question belongs; private-use, so no prompt contains it."""
 
-_SECTION = re.compile(r"^<!-- section: (\w+) -->[ \t]*\n", re.MULTILINE)
 _SECTIONS = ("system", "user", "force")
 
 
@@ -61,8 +61,7 @@ def _source(name: str) -> str:
 
 
 def _sections(text: str, name: str) -> dict[str, str]:
-    parts = _SECTION.split(text)
-    sections = {key: body.strip("\n") for key, body in zip(parts[1::2], parts[2::2], strict=True)}
+    sections = split_sections(text)
     for key in sections:
         if key not in _SECTIONS:
             raise UsageError(

@@ -29,6 +29,7 @@ _TAG = re.compile(rf"</?(?:{'|'.join(TAGS)})>")
 _LOOSE_TAG = re.compile(rf"<\s*(/?)\s*({'|'.join(TAGS)})\b[^<>]{{0,64}}>", re.IGNORECASE)
 _CALL_TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>"]
 _ANSWER_TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
+_HARMLESS = str.maketrans("<>", "‹›")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +132,11 @@ def neutralise(text: str) -> str:
     """
     text = "".join(c if c == "\n" or c.isprintable() else " " if c.isspace() else "" for c in text)
     return _LOOSE_TAG.sub(lambda match: f"[{match.group(1)}{match.group(2).lower()}]", text)
+
+
+def without_brackets(text: str) -> str:
+    """Neutralises untrusted text for a model whose tokenizer is unknown.
+
+    It loses all angle brackets, what control tokens are spelled with.
+    """
+    return neutralise(text).translate(_HARMLESS)

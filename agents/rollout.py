@@ -127,6 +127,7 @@ class Rollout:
         self._page_views: list[PageView] = []
         self._readings: list[PageReading] = []
         self._num_tool_calls = 0
+        self._cost = 0.0
         self._limit = min(setting.config.max_context_tokens, engine.max_context_tokens)
 
     async def run(self) -> Trajectory:
@@ -172,6 +173,7 @@ class Rollout:
             wall_s=time.perf_counter() - started,
             page_views=tuple(self._page_views),
             readings=tuple(self._readings),
+            cost=self._cost,
         )
 
     async def _converse(self) -> tuple[StopReason, str | None]:
@@ -221,6 +223,7 @@ class Rollout:
         started = time.perf_counter()
         generation = await self._engine.generate(self._job.trajectory_id, conversation, sampling)
         generate_s = time.perf_counter() - started
+        self._cost += generation.cost
         self._transcript.append(prompt, generation)
         sampled = generation.token_ids
         content = sampled[:-1] if sampled[-1] in chat.stop_token_ids else sampled

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from agents.chat_format import Tokenizer
 from agents.config import AgentConfig
 from agents.engines.base import Engine
+from agents.interruption import run_interruptibly
 from agents.places import Places, RunnerStats
 from agents.progress import progress
 from agents.rollout import Rollout, RolloutJob, RolloutSetting, TurnCallback
@@ -113,7 +114,10 @@ def run_rollouts(
     on_turn: TurnCallback | None = None,
     description: str = "Rollouts",
 ) -> list[Trajectory]:
-    """Runs `run_jobs` in an event loop of its own, under a bar that says `description`."""
+    """Runs `run_jobs` in an event loop of its own, under a bar that says `description`.
+
+    An `agents.interruption.Interruption` around it can end it.
+    """
     with progress(description, len(jobs), "rollouts") as bar:
 
         def finish(trajectory: Trajectory) -> None:
@@ -121,7 +125,7 @@ def run_rollouts(
                 on_finished(trajectory)
             bar.advance(detail=trajectory.stop_reason.value)
 
-        return asyncio.run(
+        return run_interruptibly(
             run_jobs(
                 jobs,
                 engine,

@@ -179,6 +179,7 @@ class Trajectory:
         wall_s: Seconds from start to end.
         page_views: Pages that the observations came from, in the order they were shown.
         readings: What a model was asked about them, none of it in `token_ids`.
+        cost: What an API was paid for its turns; readings have costs of their own.
     """
 
     trajectory_id: str
@@ -201,6 +202,7 @@ class Trajectory:
     wall_s: float = 0.0
     page_views: tuple[PageView, ...] = ()
     readings: tuple[PageReading, ...] = ()
+    cost: float = 0.0
 
 
 def trajectory_id_of(policy: str, source: str, iteration: int, question_id: str, index: int) -> str:

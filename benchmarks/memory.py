@@ -2,7 +2,8 @@
 
 Each case trains three steps of SFT in a process of its own, on sequences of random tokens that
 share a prompt, with the allocator settings of a run's own children. The peak is that of PSS (pages
-that are shared with other processes count in part), read every 20 ms.
+that are shared with other processes count in part) of the process and all that it starts, read
+every 20 ms.
 
 Run as `python -m benchmarks.memory [--json] [--model FOLDER] [CASE …]`.
 """
@@ -21,7 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.memory_estimate import GIB, MemoryEstimate, estimate_training, largest_batch
+from tasks.training_memory import ranks_of
+from training.config import TrainingConfig
+from training.memory_check import MemoryNeed
+from training.memory_estimate import GIB
+from training.memory_pass import largest_batch
 from training.model_shape import ModelShape
 
 _PROMPT = 150
@@ -38,6 +43,9 @@ class Case:
         length: Tokens of each sequence.
         precision: `bf16` or `fp32`.
         checkpointing: Whether activations are computed again.
+        lora: Whether adapters are trained instead of all weights.
+        ranks: Processes that train.
+        deepspeed: As `training.deepspeed`.
     """
 
     model: str
@@ -45,11 +53,31 @@ class Case:
     length: int
     precision: str = "bf16"
     checkpointing: bool = False
+    lora: bool = False
+    ranks: int = 1
+    deepspeed: str = "off"
 
     @property
     def name(self) -> str:
         parts = [self.model, f"{self.micro_batch_size}x{self.length}", self.precision]
-        return "-".join([*parts, *(["checkpointing"] if self.checkpointing else [])])
+        parts += ["checkpointing"] if self.checkpointing else []
+        parts += ["lora"] if self.lora else []
+        parts += [f"{self.ranks}ranks"] if self.ranks > 1 else []
+        return "-".join([*parts, *([self.deepspeed] if self.deepspeed != "off" else [])])
+
+    @property
+    def training(self) -> TrainingConfig:
+        return TrainingConfig.model_validate(
+            {
+                "precision": self.precision,
+                "device": "cpu",
+                "micro_batch_size": self.micro_batch_size,
+                "gradient_checkpointing": self.checkpointing,
+                "lora": {"enabled": self.lora},
+                "launch": {"num_processes": self.ranks},
+                "deepspeed": self.deepspeed,
+            }
+        )
 
 
 CASES = (
@@ -62,6 +90,11 @@ CASES = (
     Case("smollm2", 4, 896, checkpointing=True),
     Case("smollm2", 4, 350, "fp32"),
     Case("smollm2", 4, 896, "fp32"),
+    Case("smollm2", 4, 350, lora=True),
+    Case("tiny", 4, 350, "fp32", ranks=2),
+    Case("smollm2", 1, 350, ranks=2),
+    Case("smollm2", 1, 350, ranks=2, deepspeed="zero2"),
+    Case("smollm2", 1, 350, lora=True, ranks=2, deepspeed="zero3"),
 )
 
 
@@ -78,22 +111,17 @@ def sequences(case: Case) -> tuple[list[list[int]], list[list[int]]]:
 
 def train(case: Case, model: str, output: str) -> None:
     """Three optimizer steps, in this process."""
-    from training.config import SftConfig, TrainingConfig
+    from training.config import SftConfig
     from training.sft import Example, train_sft
 
     ids, masks = sequences(case)
-    size = case.micro_batch_size
+    size = case.micro_batch_size * case.ranks
     examples = [Example(*pair) for pair in list(zip(ids, masks, strict=True))[: 3 * size]]
     train_sft(
         Path(model),
         examples,
         SftConfig(num_epochs=1, batch_size=size),
-        TrainingConfig(
-            precision=case.precision,  # type: ignore[arg-type]
-            device="cpu",
-            micro_batch_size=size,
-            gradient_checkpointing=case.checkpointing,
-        ),
+        case.training,
         Path(output) / "policy",
         1,
         lambda _: None,
@@ -108,11 +136,24 @@ def measured(case: Case, model: Path) -> int:
         process.start()
         peak = 0
         while process.is_alive():
-            peak = max(peak, _pss(process.pid))
+            peak = max(peak, sum(map(_pss, _descendants(process.pid))))
             time.sleep(_POLL_S)
         if process.exitcode:
             raise SystemExit(f"{case.name} ended with exit code {process.exitcode}")
     return peak
+
+
+def _descendants(pid: int | None) -> list[int | None]:
+    """A process and all that came of it."""
+    found = [pid]
+    for number in sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*")):
+        try:
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) in found:
+            found.append(number)
+    return found
 
 
 def _pss(pid: int | None) -> int:
@@ -124,14 +165,16 @@ def _pss(pid: int | None) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def estimated(case: Case, model: Path) -> MemoryEstimate:
+def estimated(case: Case, model: Path) -> MemoryNeed:
     ids, masks = sequences(case)
     lengths, losses = [len(each) for each in ids], [sum(each) for each in masks]
-    return estimate_training(
-        ModelShape.of_folder(model),
-        largest_batch(lengths, losses, case.micro_batch_size, _PROMPT),
+    return MemoryNeed(
+        stage="sft",
+        shape=ModelShape.of_folder(model),
+        training=case.training,
+        batch_of=lambda size: largest_batch(lengths, losses, size, _PROMPT),
         bf16=case.precision == "bf16",
-        gradient_checkpointing=case.checkpointing,
+        ranks=ranks_of(case.training, "cpu"),
     )
 
 
@@ -159,13 +202,11 @@ def main() -> None:
         for case in CASES:
             if arguments.cases and case.name not in arguments.cases:
                 continue
-            estimate, peak = (
-                estimated(case, folders[case.model]),
-                measured(case, folders[case.model]),
-            )
+            model = folders[case.model]
+            estimate, peak = estimated(case, model).worst, measured(case, model)
             ratio = estimate.num_bytes / peak
             print(
-                f"{case.name:34} estimated {estimate.num_bytes / GIB:6.2f} GiB, "
+                f"{case.name:38} estimated {estimate.num_bytes / GIB:6.2f} GiB, "
                 f"measured {peak / GIB:6.2f} GiB, ratio {ratio:.2f}  {estimate}",
                 file=sys.stderr,
             )
@@ -176,7 +217,8 @@ def main() -> None:
                     "estimated_bytes": estimate.num_bytes,
                     "measured_bytes": peak,
                     "ratio": ratio,
-                    "parts": dict(estimate.parts),
+                    "parts": dict(estimate.process.parts),
+                    "beside": dict(estimate.beside.parts),
                 }
             )
     if arguments.json:

@@ -1,4 +1,4 @@
-"""The seven held-out benchmarks: their names, which questions are asked, and their scores.
+"""The held-out benchmarks: the embedded ones' names, which questions are asked, and how.
 
 Four families are in-domain (training has the same kinds of chains, from other entities), three
 are out-of-domain. `docs/questions.md` describes each.
@@ -7,16 +7,18 @@ are out-of-domain. `docs/questions.md` describes each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import asdict
+from statistics import fmean
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.configuration import Config
 from agents.errors import UsageError
 from agents.trajectory import Question
-from evaluation.scoring import AnswerScore
-from evaluation.statistics import wilson_interval
+from evaluation.judging.config import JudgeConfig
+from evaluation.scoring import Normalisation
+from evaluation.summaries import BenchmarkScore, headline
 
 IN_DOMAIN = ("city_country", "airport_city", "described_country", "capital_bridge")
 OUT_OF_DOMAIN = ("unseen_relation", "unseen_kind", "more_hops")
@@ -33,31 +35,60 @@ class BenchmarkConfig(Config):
     the built ones."""
     num_questions: Annotated[int, Field(ge=0)] = 64
     """Questions asked of each benchmark, its first ones; 0 asks all."""
+    num_attempts: Annotated[int, Field(ge=1)] = 1
+    """How often each question is asked; a question's score is the mean of its attempts. More than
+    one need a temperature above 0."""
+    pass_k: Annotated[int, Field(ge=0)] = 0
+    """k of pass@k and cons@k, at most `num_attempts`; 0: `num_attempts`."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
-    """Sampling temperature; 0 is greedy."""
+    """Sampling temperature; 0 is greedy (WebDancer: 0.6)."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Nucleus mass to sample from; 1.0 switches it off (WebDancer: 0.95)."""
+    normalisation: Normalisation = "squad"
+    """Whose exact match and F1: `squad`, or `deepresearcher`, which keeps articles, makes
+    punctuation spaces and compares sets of tokens."""
+    judge: JudgeConfig = JudgeConfig()
+    """Who says whether an answer is right, for `mbe`, pass@k and the gate."""
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
-    """Confidence level of the interval of accuracy."""
+    """Confidence level of intervals, and of calling a difference significant."""
+
+    @model_validator(mode="after")
+    def _attempts_can_differ(self) -> Self:
+        if self.num_attempts > 1 and self.temperature == 0.0:
+            raise ValueError(
+                f"num_attempts is {self.num_attempts}, but temperature 0 makes all attempts alike: "
+                "set benchmark.temperature, such as 0.6"
+            )
+        if self.pass_k > self.num_attempts:
+            raise ValueError(
+                f"pass_k is {self.pass_k}, but num_attempts {self.num_attempts}: pass@k needs at "
+                "least k attempts"
+            )
+        return self
+
+    @property
+    def sampled_by(self) -> dict[str, Any]:
+        """The settings that answers depend on, beside which questions are asked."""
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "num_attempts": self.num_attempts,
+        }
+
+    @property
+    def scored_by(self) -> dict[str, Any]:
+        """The settings that the scores of given answers depend on."""
+        return {
+            "normalisation": self.normalisation,
+            "judge": self.judge.that_matters,
+            "confidence": self.confidence,
+            "k": k_of(self),
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class BenchmarkScore:
-    """Scores of one policy on one benchmark; fractions from 0 to 1.
-
-    Attributes:
-        num_questions: Number of questions that were scored.
-        em: Mean exact match.
-        f1: Mean F1.
-        accuracy: Mean rule-based accuracy.
-        ci_low: Lower bound of accuracy's Wilson interval.
-        ci_high: Upper bound of accuracy's Wilson interval.
-    """
-
-    num_questions: int
-    em: float
-    f1: float
-    accuracy: float
-    ci_low: float
-    ci_high: float
+def k_of(config: BenchmarkConfig) -> int:
+    """Of how many attempts pass@k and cons@k speak."""
+    return config.pass_k or config.num_attempts
 
 
 def select_questions(
@@ -76,33 +107,6 @@ def select_questions(
     return {name: tuple(benchmarks[name][:limit]) for name in names}
 
 
-def summarise(answers: Sequence[AnswerScore], confidence: float = 0.95) -> BenchmarkScore:
-    """Means over the scored answers of one benchmark.
-
-    Rollouts that an infrastructure fault ended are not answers: the caller leaves them out, so
-    that `num_questions` shows how many were scored. Without any, the interval is all of [0, 1].
-
-    Args:
-        answers: Scores of the answers.
-        confidence: Confidence level of the interval of accuracy.
-    """
-    num_questions = len(answers)
-    if num_questions == 0:
-        return BenchmarkScore(0, 0.0, 0.0, 0.0, 0.0, 1.0)
-    num_right = sum(answer.accuracy for answer in answers)
-    ci_low, ci_high = wilson_interval(num_right, num_questions, confidence)
-    return BenchmarkScore(
-        num_questions=num_questions,
-        em=sum(answer.em for answer in answers) / num_questions,
-        f1=sum(answer.f1 for answer in answers) / num_questions,
-        accuracy=num_right / num_questions,
-        ci_low=ci_low,
-        ci_high=ci_high,
-    )
-
-
 def average_accuracy(scores: Mapping[str, BenchmarkScore]) -> float:
-    """Unweighted mean of the benchmarks' accuracy, 0 without any benchmark."""
-    if not scores:
-        return 0.0
-    return sum(score.accuracy for score in scores.values()) / len(scores)
+    """Unweighted mean of the benchmarks' accuracy by the judge, 0 without any benchmark."""
+    return fmean(headline(asdict(score)) or 0.0 for score in scores.values()) if scores else 0.0

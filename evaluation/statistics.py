@@ -75,24 +75,85 @@ def paired_bootstrap(
     """
     if len(first) != len(second) or not first:
         raise ValueError(f"expected pairs of scores, got {len(first)} and {len(second)}")
+    differences = [after - before for before, after in zip(first, second, strict=True)]
+    return stratified_bootstrap(
+        [differences], num_resamples=num_resamples, confidence=confidence, seed=seed
+    )
+
+
+def stratified_bootstrap(
+    strata: Sequence[Sequence[float]],
+    *,
+    num_resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile bootstrap of the unweighted mean of several strata's mean differences.
+
+    Each stratum (a benchmark) is resampled by itself, so that a large one weighs no more than a
+    small one, as in the average over benchmarks.
+
+    Args:
+        strata: Differences of paired scores, second minus first, stratum by stratum.
+        num_resamples: Number of resamples.
+        confidence: Confidence level, between 0 and 1.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: There is no stratum, or one is empty.
+    """
+    if not strata or not all(len(stratum) for stratum in strata):
+        raise ValueError("expected differences in every stratum, got none")
     # Imported here: configuration modules import this one, and must load at once.
     import numpy as np
 
-    differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
-    # Resampling N pairs only needs how often each distinct difference is drawn.
-    values, counts = np.unique(differences, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(
-        len(differences), counts / len(differences), size=num_resamples
-    )
-    means = draws @ values / len(differences)
+    rng = np.random.default_rng(seed)
+    means, total = np.zeros(num_resamples), 0.0
+    for stratum in strata:
+        # Resampling N pairs only needs how often each distinct difference is drawn.
+        values, counts = np.unique(np.asarray(stratum, dtype=np.float64), return_counts=True)
+        size = len(stratum)
+        means += rng.multinomial(size, counts / size, size=num_resamples) @ values / size
+        total += math.fsum(stratum) / size
+    means /= len(strata)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return PairedDifference(
-        difference=float(differences.mean()),
+        difference=total / len(strata),
         ci_low=float(low),
         ci_high=float(high),
         p_not_better=float(np.mean(means <= 0)),
     )
+
+
+def mean_interval(
+    scores: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of the mean of questions' scores, each from 0 to 1.
+
+    Where every score is 0 or 1 it is Wilson's. Where a question's score is the mean of several
+    attempts it is the percentile bootstrap over questions: a question is drawn with all its
+    attempts, so that both the choice of questions and chance in the attempts count (the cluster
+    bootstrap; Miller, arXiv 2411.00640, asks for the same unit). Attempts counted as if they were
+    questions of their own would give too narrow an interval.
+
+    Args:
+        scores: (N,) a score a question.
+        confidence: Confidence level, between 0 and 1.
+        num_resamples: Number of resamples.
+        seed: Seed of the resampling.
+    """
+    if len(set(scores)) <= 1 or all(score in (0.0, 1.0) for score in scores):
+        # Equal scores leave a bootstrap nothing to vary: its interval would have no width.
+        return wilson_interval(math.fsum(scores), len(scores), confidence)
+    paired = stratified_bootstrap(
+        [scores], num_resamples=num_resamples, confidence=confidence, seed=seed
+    )
+    return paired.ci_low, paired.ci_high
 
 
 @dataclass(frozen=True, slots=True)

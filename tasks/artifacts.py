@@ -6,7 +6,8 @@ Layout under the store's URI:
 - `manifests/<stage key>/<name>.json`: written last and only if absent, so that an artifact
   appears whole or not at all, and two writers of the same one end with one;
 - `partial/<stage key>/…`: finished rows of a stage that still runs (`tasks.shards`);
-- `runs/<run>/…`: records of runs and stages (`tasks.runs`).
+- `runs/<run>/…`: records of runs and stages (`tasks.runs`);
+- `verdicts/<ab>/<hash>.json`: what judging models said (`tasks.judge_cache`).
 
 The other modules: `storage` (named objects, local or remote, and the same as files of this
 machine), `schemas` (declared columns), `tables` (rows and Parquet), `rows` (questions and
@@ -146,6 +147,38 @@ class ArtifactStore:
             files.append(stored)
         ref = ArtifactRef(POLICIES, digest, stage_key, name)
         return self._publish(ref, tuple(files), None, parents, run, iteration, metadata)
+
+    def adopt(
+        self,
+        ref: ArtifactRef,
+        *,
+        stage_key: str,
+        run: str = "",
+        iteration: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ArtifactRef:
+        """Makes an artifact one of another stage's, too: same content, name and parents.
+
+        Args:
+            ref: The artifact.
+            stage_key: Key of the other stage.
+            run: Name of its run.
+            iteration: Its iteration.
+            metadata: What to say about it; None: the same.
+
+        Raises:
+            StoreError: It is not in this store, or cannot be written.
+        """
+        known = self.manifest(ref)
+        return self._publish(
+            ArtifactRef(ref.kind, ref.digest, stage_key, ref.name),
+            known.files,
+            known.num_rows,
+            known.parents,
+            run,
+            iteration,
+            known.metadata if metadata is None else metadata,
+        )
 
     def find(self, stage_key: str, name: str) -> Manifest | None:
         """The manifest of a stage's artifact, None where it is not complete.

@@ -10,17 +10,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.schemas import TableKind, is_volatile
+from tasks.schemas import TableKind, is_added, is_volatile
 
 
 def table_digest(kind: TableKind, table: pa.Table) -> str:
     """Digest over a table's canonical rows, which must be sorted by the kind's key.
 
     Rows are written as JSON with sorted keys, so that neither the Parquet layout nor the
-    library's version matters; volatile columns are left out, at any depth.
+    library's version matters; volatile columns are left out, at any depth, and columns that older
+    tables lack where all of them is null.
     """
     digest = hashlib.sha256(kind.name.encode())
-    stable = [field for field in kind.schema if not is_volatile(field)]
+    stable = [
+        field
+        for field in kind.schema
+        if not is_volatile(field)
+        and not (is_added(field) and table[field.name].null_count == table.num_rows)
+    ]
     prune = [field.name for field in stable if _has_volatile(field.type)]
     by_name = {field.name: field.type for field in stable}
     for batch in table.select([field.name for field in stable]).to_batches(max_chunksize=1024):

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.filter_tables import examples_of, filter_columns
+from tasks.judge_cache import reward_judge
 from tasks.manifest import ArtifactRef
 from tasks.references import resolve
 from tasks.stage import StageOutcome, StageWork, run_stage
@@ -26,7 +27,7 @@ def filter_stage(
     Args:
         config: The configuration.
         context: Which stage of which run it is.
-        questions: Reference of the questions, for the right answers.
+        questions: Reference of the questions, for their right answers.
         trajectories: Reference of the trajectories.
 
     Returns:
@@ -39,7 +40,7 @@ def filter_stage(
     }
     work = StageWork(
         stage="filter",
-        config={"reward": config.reward, "filter": config.filter},
+        config={"reward": config.reward.that_matters, "filter": config.filter},
         inputs=list(inputs.values()),
         outputs=("sft_examples", "verdicts", "rewards"),
         seed=config.seed,
@@ -56,11 +57,12 @@ def _filter(
     key: str,
     inputs: dict[str, ArtifactRef],
 ) -> None:
-    golds = {q.question_id: q.answers for q in store.read_questions(inputs["questions"])}
+    questions = {q.question_id: q for q in store.read_questions(inputs["questions"])}
     file = checked_table_file(store, store.manifest(inputs["trajectories"]))
     signatures = config.filter.near_duplicate_similarity is not None
     trajectories = filter_columns(file, signatures=signatures)
-    rewards = reward_table(trajectories, golds, config.reward)
+    with reward_judge(store, config) as judged:
+        rewards = reward_table(trajectories, questions, config.reward, judged)
     verdicts = filter_trajectories(trajectories, rewards, config.filter)
     kept = verdicts.filter(verdicts["kept"])["trajectory_id"]
     totals = [total for total in rewards["total"].to_pylist() if total is not None]

@@ -18,11 +18,17 @@ _NOT_OF_A_MODEL = frozenset({"trainer_state.json", "training_args.json", "README
 """Files of trainers: they hold timings and say nothing about the weights."""
 
 
+API_FILE = "api.json"
+"""Names the model in the folder of a policy that is behind an API: it has no weights of ours."""
+API_PREFIX, HUB_PREFIX = "openai:", "hub:"
+"""What policies behind an API, and on the Hugging Face Hub, are named with."""
+
+
 def policy_files(folder: Path) -> list[Path]:
     """The files that make a folder a policy: weights, tokenizer, configs, chat template.
 
     Raises:
-        UsageError: The folder holds no model in safetensors form.
+        UsageError: The folder holds no model in safetensors form, and names none behind an API.
     """
     if not folder.is_dir():
         raise UsageError(f"policy {folder}: expected a folder, found none")
@@ -33,7 +39,8 @@ def policy_files(folder: Path) -> list[Path]:
     )
     if not (folder / "config.json").is_file():
         raise UsageError(f"policy {folder}: expected a config.json, found none")
-    if not any(path.suffix == ".safetensors" for path in files):
+    is_ours = not (folder / API_FILE).is_file()
+    if is_ours and not any(path.suffix == ".safetensors" for path in files):
         raise UsageError(f"policy {folder}: expected weights as *.safetensors, found none")
     return files
 
@@ -61,11 +68,12 @@ def resolve_policy(
         manifests: All manifests of the store.
         folder_of: The folder of a stored policy, checked.
         text: A prefix (4 digits or more) of a digest, `RUN` (its last promoted policy),
-            `RUN/ITERATION` or `RUN/NAME` (`laptop/base`), a local model folder, or the name of the
-            model among the inputs.
+            `RUN/ITERATION` or `RUN/NAME` (`laptop/base`), a local model folder, the name of the
+            model among the inputs, or `hub:OWNER/NAME`.
 
     Raises:
         UsageError: Nothing or more than one thing is meant.
+        AssetError: The model could not be fetched.
         StoreError: The policy is damaged.
     """
     digest = _of_run(runs, text)
@@ -79,12 +87,15 @@ def resolve_policy(
         if digest not in by_digest:
             raise UsageError(f"policy {text}: its weights ({digest[:12]}) are not in this store")
         return PolicyRef(folder_of(by_digest[digest]).as_uri(), digest)
-    folder = ensure_model(text) if text == BUNDLED_MODEL else Path(text).expanduser()
+    if text == BUNDLED_MODEL or text.startswith(HUB_PREFIX):
+        folder = ensure_model(text.removeprefix(HUB_PREFIX))
+    else:
+        folder = Path(text).expanduser()
     if folder.is_dir():
         return PolicyRef(folder.resolve().as_uri(), policy_digest(folder))
     raise UsageError(
-        f"policy {text}: expected a digest, RUN, RUN/ITERATION, a model folder or {BUNDLED_MODEL}; "
-        "`evolvesearch runs` lists the runs"
+        f"policy {text}: expected a digest, RUN, RUN/ITERATION, a model folder, {BUNDLED_MODEL} or "
+        f"{HUB_PREFIX}OWNER/NAME; `evolvesearch runs` lists the runs"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from evaluation.summaries import headline
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark import scores_of
 from tasks.config import StageConfig, StageContext
@@ -24,9 +25,11 @@ def publish_benchmarks(
             "benchmark": name,
             "questions": score.num_questions,
             "accuracy": _percent(score.accuracy),
-            "95% interval": f"{_percent(score.ci_low)} to {_percent(score.ci_high)}",
+            "interval": f"{_percent(score.ci_low)} to {_percent(score.ci_high)}",
             "EM": _percent(score.em),
             "F1": _percent(score.f1),
+            "MBE": "" if score.mbe is None else _percent(score.mbe),
+            "unjudged": score.unjudged,
         }
         for name, score in scores_of(config, benchmarks).items()
     ]
@@ -59,7 +62,7 @@ def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
     table = [
         {
             "policy": entry["name"],
-            **{name: _percent(s["accuracy"]) for name, s in entry["benchmarks"].items()},
+            **{name: _percent(headline(s) or 0.0) for name, s in entry["benchmarks"].items()},
             "average": _percent(entry["average"]),
             "promoted": "yes" if entry["promoted"] else "no",
         }

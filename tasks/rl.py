@@ -53,7 +53,7 @@ def reinforce(
         sections={
             "rl": config.rl.that_matters,
             "training": config.training.that_matters,
-            "reward": config.reward,
+            "reward": config.reward.that_matters,
         },
         inputs={"questions": ref, "policy": resolve(store, POLICIES, policy)},
         outputs=("policy", "trajectories", "pages", TRAINING_STEPS),

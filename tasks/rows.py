@@ -105,6 +105,7 @@ def trajectory_row(trajectory: Trajectory) -> dict[str, Any]:
         "stop_reason": trajectory.stop_reason.value,
         "num_tokens": len(trajectory.token_ids),
         "num_sampled_tokens": sum(trajectory.loss_mask),
+        "cost": trajectory.cost,
     }
 
 
@@ -128,6 +129,7 @@ def trajectory_of(row: Mapping[str, Any]) -> Trajectory:
             for reading in row.get("readings") or ()
         ),
         stop_reason=StopReason(row["stop_reason"]),
+        cost=row.get("cost") or 0.0,
     )
 
 

@@ -25,6 +25,15 @@ def column(
     return pa.field(name, kind, nullable=null, metadata=metadata)
 
 
+def added(name: str, kind: pa.DataType, doc: str, *, volatile: bool = False) -> pa.Field:
+    """Declares a column that older tables lack; it is null in them.
+
+    Where all of it is null no digest covers it, so that older tables keep theirs.
+    """
+    field = column(name, kind, doc, null=True, volatile=volatile)
+    return field.with_metadata({**field.metadata, b"added": b"true"})
+
+
 @dataclass(frozen=True)
 class TableKind:
     """One kind of table.
@@ -45,6 +54,11 @@ class TableKind:
 def is_volatile(field: pa.Field) -> bool:
     """Whether a column stays outside the digest."""
     return bool(field.metadata) and b"volatile" in field.metadata
+
+
+def is_added(field: pa.Field) -> bool:
+    """Whether older tables lack a column."""
+    return bool(field.metadata) and b"added" in field.metadata
 
 
 def doc_of(field: pa.Field) -> str:
@@ -160,6 +174,7 @@ _TRAJECTORIES = TableKind(
             column("num_sampled_tokens", _INT, "Tokens that the policy sampled."),
             column("error", _TEXT, "What failed, for infrastructure endings."),
             column("wall_s", _REAL, "Seconds from start to end.", volatile=True),
+            added("cost", _REAL, "Paid to an API for its turns.", volatile=True),
         ]
     ),
 )
@@ -212,7 +227,9 @@ _REWARDS = TableKind(
             column("question_id", _TEXT, "Its question."),
             column("format", _REAL, "Format part, 0 to 1."),
             column("answer", _REAL, "Answer part, 0 to 1."),
-            column("total", _REAL, "The reward; null: infrastructure failed.", null=True),
+            column(
+                "total", _REAL, "The reward; null: infrastructure failed, or unjudged.", null=True
+            ),
         ]
     ),
 )
@@ -248,23 +265,30 @@ _SFT_EXAMPLES = TableKind(
 
 _ANSWERS = TableKind(
     "answers",
-    "One policy's answer to one benchmark (or gate) question.",
-    ("policy", "benchmark", "question_id"),
+    "One policy's answer to one benchmark (or gate) question, in one attempt.",
+    ("policy", "benchmark", "question_id", "attempt"),
     pa.schema(
         [
             column("policy", _TEXT, "Digest of the policy."),
             column("benchmark", _TEXT, "Name of the benchmark, or `gate`."),
             column("question_id", _TEXT, "The question."),
+            added("attempt", _INT, "Which of the question's attempts, from 0."),
+            added("family", _TEXT, "The question's family or type; empty where unknown."),
+            added("num_hops", _INT, "Facts to be found; 0 where unknown."),
             column("trajectory_id", _TEXT, "The trajectory that led to the answer."),
             column("predicted", _TEXT, "The answer, null where there was none.", null=True),
             column("golds", pa.list_(_TEXT), "The right answers."),
             column("em", _REAL, "Exact match, 0 or 1."),
             column("f1", _REAL, "Token F1, 0 to 1."),
             column("accuracy", _REAL, "Rule-based accuracy, 0 or 1."),
-            column("judge", _REAL, "A judge's mark, 0 to 1; null: none was asked.", null=True),
+            column("judge", _REAL, "The judge's mark, 0 or 1; null: unjudged.", null=True),
+            added("judged_by", _TEXT, "Who marked it: model and prompt, or `rules`."),
+            added("judge_reason", _TEXT, "Why, in the judge's words, or why it is unjudged."),
             column("stop_reason", _TEXT, "Why the trajectory ended."),
             column("num_tokens", _INT, "Tokens of the conversation."),
             column("num_tool_calls", _INT, "Tool calls executed."),
+            added("seconds", _REAL, "Seconds of the trajectory.", volatile=True),
+            added("cost", _REAL, "Paid for the policy's turns and page readings.", volatile=True),
         ]
     ),
 )
@@ -277,12 +301,25 @@ _BENCHMARKS = TableKind(
         [
             column("policy", _TEXT, "Digest of the policy."),
             column("benchmark", _TEXT, "Name of the benchmark, or `gate`."),
-            column("num_questions", _INT, "Questions asked."),
+            column("num_questions", _INT, "Questions scored."),
             column("em", _REAL, "Mean exact match, 0 to 1."),
             column("f1", _REAL, "Mean token F1, 0 to 1."),
             column("accuracy", _REAL, "Mean rule-based accuracy, 0 to 1."),
-            column("ci_low", _REAL, "Lower end of the 95% interval of accuracy."),
-            column("ci_high", _REAL, "Upper end of the 95% interval of accuracy."),
+            column("ci_low", _REAL, "Lower end of accuracy's interval (`benchmark.confidence`)."),
+            column("ci_high", _REAL, "Upper end of accuracy's interval."),
+            added("mbe", _REAL, "Mean of the judge's marks; null: none was judged."),
+            added("mbe_low", _REAL, "Lower end of its interval."),
+            added("mbe_high", _REAL, "Upper end of its interval."),
+            added("unjudged", _INT, "Answers that the judge failed on."),
+            added("num_answers", _INT, "Answers scored, all attempts counted."),
+            added("failed", _INT, "Attempts that an infrastructure fault ended."),
+            added("k", _INT, "k of pass@k and cons@k."),
+            added("pass_at_k", _REAL, "Chance that one of k attempts is right."),
+            added("cons_at_k", _REAL, "Share of k attempts that are right."),
+            added("tool_calls", _REAL, "Mean tool calls of an attempt."),
+            added("tokens", _REAL, "Mean tokens of an attempt."),
+            added("seconds", _REAL, "Mean seconds of an attempt.", volatile=True),
+            added("cost", _REAL, "Mean cost of an attempt.", volatile=True),
         ]
     ),
 )

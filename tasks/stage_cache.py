@@ -35,6 +35,7 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
     "rl": _LIBRARIES,
     "benchmark": _QUESTIONS,
     "closed_book": _QUESTIONS,
+    "benchmark_rollouts": _AGENTS,
 }
 """Source folders that each stage runs through; a stage not named here runs through all."""
 

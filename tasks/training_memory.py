@@ -6,7 +6,8 @@ from tasks.config import StageConfig
 from training.config import TrainingConfig
 from training.launch.deepspeed_settings import zero_stage
 from training.memory_check import MemoryNeed
-from training.memory_estimate import Batch, Ranks
+from training.memory_estimate import Ranks
+from training.memory_pass import Batch
 from training.model_shape import ModelShape
 
 
@@ -22,36 +23,41 @@ def training_needs(
         device: `cpu` or `cuda`.
     """
     context = config.agents.max_context_tokens
+    processes = config.training.launch.num_processes
     longest = min(context, config.sft.max_tokens or context)
     sft = MemoryNeed(
         stage="sft",
         shape=shape,
         training=config.training,
-        batch_of=lambda size: _full(min(size, config.sft.batch_size), longest),
+        batch_of=lambda size: _full(min(size, config.sft.batch_size // processes), longest),
         bf16=bf16,
         device=device,
-        ranks=_ranks(config.training, device),
+        ranks=ranks_of(config.training, device),
     )
     rollouts = config.rl.prompts_per_step * config.rl.num_generations
     rl = MemoryNeed(
         stage="rl",
         shape=shape,
         training=config.training,
-        batch_of=lambda size: _full(min(size, rollouts), context),
+        batch_of=lambda size: _full(min(size, rollouts // processes), context),
         bf16=bf16,
         device=device,
         reference=config.rl.kl_coefficient > 0,
         engine=config.engine,
         context=context,
-        ranks=_ranks(config.training, device),
+        ranks=ranks_of(config.training, device),
     )
     return sft, rl
 
 
-def _ranks(training: TrainingConfig, device: str) -> Ranks:
-    # Ranks on accelerators have a device each; on a CPU they share the machine's memory.
+def ranks_of(training: TrainingConfig, device: str) -> Ranks:
+    """How a training is spread over processes.
+
+    Those on accelerators have a device each; on a CPU they share the machine's memory.
+    """
     return Ranks(
         total=training.launch.num_processes,
+        apart=training.in_ranks,
         on_machine=training.launch.num_local if device == "cpu" else 1,
         zero_stage=zero_stage(training),
         offload=training.deepspeed.endswith("-offload"),

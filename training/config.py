@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from agents.configuration import Config
+from evaluation.judging.config import JudgeConfig
 from training.launch.config import SHIPPED, LaunchConfig, LoraConfig
 from training.trackers import TrackerName
 
@@ -19,8 +20,26 @@ class RewardConfig(Config):
     kind: Literal["evolvesearch", "webdancer"] = "evolvesearch"
     """`evolvesearch`: half of (format + answer), 0 for a malformed trajectory; `webdancer`:
     0.1 of format plus 0.9 of answer."""
-    answer: Literal["accuracy", "f1", "em"] = "accuracy"
-    """Which score of the answer is the reward's answer part."""
+    answer: Literal["accuracy", "f1", "em", "judge"] = "accuracy"
+    """Which score of the answer is the reward's answer part. `judge`: what the model under `judge`
+    says, as the papers have it; a rollout that it fails to judge has no reward."""
+    judge: JudgeConfig = JudgeConfig()
+    """The judge of `answer=judge`, better of another family than the policy."""
+
+    @model_validator(mode="after")
+    def _has_a_judge(self) -> Self:
+        if self.answer == "judge" and self.judge.kind == "rules":
+            raise ValueError(
+                "answer=judge needs judge.kind=api and a model; the judge by rules is "
+                "answer=accuracy"
+            )
+        return self
+
+    @property
+    def that_matters(self) -> dict[str, Any]:
+        """The settings that rewards depend on: a judge's prices and patience are not of them."""
+        fields = self.model_dump(mode="json", exclude={"judge"})
+        return fields | ({"judge": self.judge.that_matters} if self.answer == "judge" else {})
 
 
 class FilterConfig(Config):

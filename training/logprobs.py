@@ -74,11 +74,13 @@ class _LinearLogProbs(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, grad: torch.Tensor, _top1: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         hidden, weight, targets, log_probs, *norms = ctx.saved_tensors
         hidden_grad = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
         # Without any token no chunk would fill it.
-        weight_grad = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
+        weight_grad = None  # where adapters alone are trained
+        if ctx.needs_input_grad[1]:
+            weight_grad = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
         # d log p(target) / d logits = one-hot(target) - softmax. The softmax of a tile is that of
         # the whole times exp(norm - tile norm); that factor and `grad` are per token, so they are
         # applied to the hidden states, which are narrower than the logits. The target's own term
@@ -93,6 +95,8 @@ class _LinearLogProbs(torch.autograd.Function):
                 probs.scatter_(1, local, probs.gather(1, local).masked_fill_(inside, 0.0))
                 scale = scales[tile][:, None]
                 hidden_grad[rows] += scale * (probs @ part)
+                if weight_grad is None:
+                    continue
                 product = probs.T @ (scale * hidden[rows]).to(hidden.dtype)
                 if index:
                     weight_grad[columns] += product
@@ -100,7 +104,8 @@ class _LinearLogProbs(torch.autograd.Function):
                     weight_grad[columns] = product
         own = -(grad * log_probs.expm1())[:, None]
         hidden_grad += own * weight[targets]
-        weight_grad.index_add_(0, targets, (own * hidden).to(weight.dtype))
+        if weight_grad is not None:
+            weight_grad.index_add_(0, targets, (own * hidden).to(weight.dtype))
         return hidden_grad.to(hidden.dtype), weight_grad, None
 
 

@@ -16,16 +16,46 @@ from agents.errors import MemoryNeedError
 from training.config import TrainingConfig
 from training.memory_estimate import (
     GIB,
-    Batch,
     MemoryEstimate,
     Ranks,
+    driver_parts,
     estimate_engine,
+    estimate_sampling,
     estimate_training,
-    with_engine,
+    handed_over,
 )
+from training.memory_pass import Batch
 from training.model_shape import ModelShape
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the processes of a training hold at one time.
+
+    Attributes:
+        process: One training process.
+        count: How many of them share the memory.
+        beside: What there is once beside them: the driver of ranks, and its engine.
+    """
+
+    process: MemoryEstimate
+    count: int
+    beside: MemoryEstimate
+
+    @property
+    def num_bytes(self) -> int:
+        """All of it."""
+        return self.process.num_bytes * self.count + self.beside.num_bytes
+
+    def __str__(self) -> str:
+        text = str(self.process)
+        if self.count > 1:
+            text += f" in each of {self.count} ranks"
+        if self.beside.num_bytes:
+            text += f" and {self.beside} beside"
+        return text
 
 
 @dataclass(frozen=True)
@@ -35,13 +65,13 @@ class MemoryNeed:
     Attributes:
         stage: `sft` or `rl`.
         shape: The model.
-        training: Micro-batches and checkpointing.
+        training: Micro-batches, checkpointing and adapters.
         batch_of: The largest batch of so many sequences.
         bf16: Whether passes are computed in bf16.
         device: `cpu` or `cuda`.
         reference: Whether a reference model lies beside the policy.
         ranks: How it is spread over processes.
-        engine: The engine in the same process, None where there is none.
+        engine: The engine in the stage's process, None where there is none.
         context: Longest conversation of the engine, in tokens.
     """
 
@@ -56,26 +86,62 @@ class MemoryNeed:
     engine: EngineConfig | None = None
     context: int = 0
 
-    def estimate(self) -> MemoryEstimate:
-        """The peak of one process, its engine included."""
-        found = estimate_training(
+    @property
+    def worst(self) -> Moment:
+        """The moment at which all processes together take most."""
+        return max(self._moments(), key=lambda moment: moment.num_bytes)
+
+    @property
+    def num_bytes(self) -> int:
+        """The peak of all processes that share the memory."""
+        return self.worst.num_bytes
+
+    def _moments(self) -> Iterator[Moment]:
+        trainable = self._trainable()
+        engine = self._engine_part()
+        step = estimate_training(
             self.shape,
             self.batch_of(self.training.micro_batch_size),
             bf16=self.bf16,
             device=self.device,
             gradient_checkpointing=self.training.gradient_checkpointing,
+            trainable=trainable,
             reference=self.reference,
             ranks=self.ranks,
         )
-        if self.engine is None:
-            return found
-        engine = estimate_engine(self.shape, self.engine, self.context, bf16=self.bf16)
-        return with_engine(found, engine)
+        yield self._moment(step, engine)
+        if self.stage == "rl":
+            sampling = estimate_sampling(
+                self.shape,
+                device=self.device,
+                trainable=trainable,
+                reference=self.reference,
+                ranks=self.ranks,
+            )
+            handed = handed_over(
+                self.shape, device=self.device, trainable=trainable, ranks=self.ranks
+            )
+            yield self._moment(sampling, engine | handed)
 
-    @property
-    def num_bytes(self) -> int:
-        """The peak of all processes that share the memory."""
-        return self.estimate().num_bytes * self.ranks.on_machine
+    def _moment(self, rank: MemoryEstimate, once: dict[str, int]) -> Moment:
+        """The parts that are there once lie in the one process, or beside the ranks."""
+        if not self.ranks.apart:
+            return Moment(rank.with_parts(once), 1, MemoryEstimate())
+        beside = driver_parts(self.device) | once
+        return Moment(rank, self.ranks.on_machine, MemoryEstimate().with_parts(beside))
+
+    def _trainable(self) -> int | None:
+        lora = self.training.lora
+        if not lora.enabled:
+            return None
+        only = lora.targets == "attention"
+        return self.shape.adapter_weights(lora.rank, attention_only=only)
+
+    def _engine_part(self) -> dict[str, int]:
+        if self.engine is None:
+            return {}
+        size = estimate_engine(self.shape, self.engine, self.context, bf16=self.bf16)
+        return {"engine": size}
 
 
 def check_memory(need: MemoryNeed, free: int | None, mode: str) -> None:
@@ -91,10 +157,9 @@ def check_memory(need: MemoryNeed, free: int | None, mode: str) -> None:
     """
     if mode == "off" or free is None or need.num_bytes <= free:
         return
-    processes = "" if need.ranks.on_machine == 1 else f" in each of {need.ranks.on_machine} ranks"
     message = (
-        f"{need.stage} is estimated to take {need.estimate()}{processes}, but only "
-        f"{free / GIB:.2f} GiB are free: {advice(need, free)}"
+        f"{need.stage} is estimated to take {need.worst}, but only {free / GIB:.2f} GiB are "
+        f"free: {advice(need, free)}"
     )
     if mode == "error":
         raise MemoryNeedError(f"{message}; --set training.memory_check=warn tries it all the same")

@@ -100,6 +100,19 @@ class ModelShape:
         embeddings = self.vocabulary * self.hidden_size * (1 if self.tied else 2)
         return self.num_layers * (self.layer_weights + small) + self.hidden_size + embeddings
 
+    def adapter_weights(self, rank: int, *, attention_only: bool) -> int:
+        """Weights of low-rank adapters: two thin matrices beside each that has one.
+
+        Args:
+            rank: Their width.
+            attention_only: Whether the feed-forward part has none.
+        """
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        ends = 2 * (self.hidden_size + queries) + 2 * (self.hidden_size + keys)
+        if not attention_only:
+            ends += 3 * (self.hidden_size + self.intermediate_size)
+        return self.num_layers * rank * ends
+
     def training_flops(self, tokens: int, head_tokens: int, context_tokens: float) -> float:
         """Floating-point operations that a step needs: forward, and twice that backward.
 

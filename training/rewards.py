@@ -14,6 +14,7 @@ from agents.errors import StageError
 from agents.trajectory import Question, StopReason, Trajectory
 from evaluation.scoring import score_answer
 from training.config import RewardConfig
+from training.judged_answers import JudgedAnswers
 
 SAME_REWARD = 1e-6
 """Rewards closer than this are equal."""
@@ -27,8 +28,8 @@ class Reward:
         format: 1.0 if it strictly followed the protocol up to an answer, else 0.0.
         answer: Score of the answer, from 0 to 1.
         total: The reward, from 0 to 1 before RL shapes it; None if the trajectory ended for
-            reasons of the infrastructure, which is neither right nor wrong and takes part in no
-            baseline.
+            reasons of the infrastructure, or the judge failed on its answer: that is neither
+            right nor wrong and takes part in no baseline.
         overlong: What RL took from the total for the rollout's length, 0 or less.
     """
 
@@ -43,7 +44,12 @@ class Reward:
         return self.answer > 1.0 - SAME_REWARD
 
 
-def reward_of(trajectory: Trajectory, question: Question, config: RewardConfig) -> Reward:
+def reward_of(
+    trajectory: Trajectory,
+    question: Question,
+    config: RewardConfig,
+    judged: JudgedAnswers | None = None,
+) -> Reward:
     """Scores one trajectory.
 
     `evolvesearch` (arXiv 2505.22501): R = (format + answer) / 2 if the format is right, else 0,
@@ -54,9 +60,11 @@ def reward_of(trajectory: Trajectory, question: Question, config: RewardConfig) 
         trajectory: The finished trajectory.
         question: The question it belongs to.
         config: Which formula and which score of the answer.
+        judged: Scores the answer with `answer=judge`.
 
     Raises:
-        ValueError: The trajectory belongs to another question.
+        ValueError: The trajectory belongs to another question, or there is no judge to ask.
+        BudgetError: The judge's budget is spent.
     """
     if trajectory.question_id != question.question_id:
         raise ValueError(
@@ -67,41 +75,72 @@ def reward_of(trajectory: Trajectory, question: Question, config: RewardConfig) 
     well_formed = 1.0 if trajectory.format_ok and trajectory.answer is not None else 0.0
     if config.kind == "evolvesearch" and not well_formed:
         return Reward(format=0.0, answer=0.0, total=0.0)
-    score = score_answer(trajectory.answer, question.answers)
-    answer = float(getattr(score, config.answer))
+    answer = _answer_score(trajectory.answer, question, config, judged)
+    if answer is None:
+        return Reward(well_formed, answer=0.0, total=None)
     if config.kind == "evolvesearch":
         return Reward(well_formed, answer, 0.5 * (well_formed + answer))
     return Reward(well_formed, answer, 0.1 * well_formed + 0.9 * answer)
 
 
+def show_answers(
+    trajectories: Sequence[Trajectory],
+    questions: Mapping[str, Question],
+    config: RewardConfig,
+    judged: JudgedAnswers,
+) -> None:
+    """Has the answers judged at once that `reward_of` is going to ask about one by one.
+
+    Raises:
+        BudgetError: The judge's budget is spent.
+    """
+    judged.show(
+        (questions[each.question_id], each.answer)
+        for each in trajectories
+        if each.answer is not None
+        and not each.stop_reason.is_infrastructure
+        and (each.format_ok or config.kind == "webdancer")
+    )
+
+
 def reward_table(
-    trajectories: pa.Table, golds: Mapping[str, Sequence[str]], config: RewardConfig
+    trajectories: pa.Table,
+    questions: Mapping[str, Question],
+    config: RewardConfig,
+    judged: JudgedAnswers | None = None,
 ) -> pa.Table:
     """Scores a table of trajectories as `reward_of` scores each; equal answers are judged once.
 
     Args:
         trajectories: Columns trajectory_id, question_id, stop_reason, format_ok and answer.
-        golds: Right answers by question.
+        questions: The questions by id.
         config: Which formula and which score of the answer.
+        judged: Scores the answers with `answer=judge`.
 
     Returns:
-        Columns trajectory_id, question_id, format, answer, total (null: infrastructure), a row a
-        trajectory in the given order.
+        Columns trajectory_id, question_id, format, answer, total (null: infrastructure, or
+        unjudged), a row a trajectory in the given order.
 
     Raises:
-        StageError: There are no right answers of a question.
+        StageError: There is no such question.
+        BudgetError: The judge's budget is spent.
     """
     infrastructure = [str(reason) for reason in StopReason if reason.is_infrastructure]
     failed = _array(pc.is_in(trajectories["stop_reason"], pa.array(infrastructure, pa.string())))
     answered = _array(pc.is_valid(trajectories["answer"]))
     well_formed = _array(trajectories["format_ok"]) & answered & ~failed
-    judged = answered & ~failed
+    scored = answered & ~failed
     if config.kind == "evolvesearch":
-        judged &= well_formed
+        scored &= well_formed
     answer = np.zeros(len(failed))
-    answer[judged] = _answer_scores(
-        trajectories.select(["question_id", "answer"]).filter(pa.array(judged)), golds, config
+    answer[scored] = _answer_scores(
+        trajectories.select(["question_id", "answer"]).filter(pa.array(scored)),
+        questions,
+        config,
+        judged,
     )
+    unjudged = np.isnan(answer)
+    answer[unjudged] = 0.0
     form = well_formed.astype(np.float64)
     if config.kind == "evolvesearch":
         total = np.where(well_formed, 0.5 * (form + answer), 0.0)
@@ -113,34 +152,50 @@ def reward_table(
             "question_id": trajectories["question_id"],
             "format": form,
             "answer": answer,
-            "total": pa.array(total, mask=failed),
+            "total": pa.array(total, mask=failed | unjudged),
         }
     )
 
 
 def _answer_scores(
-    answers: pa.Table, golds: Mapping[str, Sequence[str]], config: RewardConfig
+    answers: pa.Table,
+    questions: Mapping[str, Question],
+    config: RewardConfig,
+    judged: JudgedAnswers | None,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scores of answers to questions, each pair of both judged once."""
+    """Scores of answers to questions, each pair of both scored once; NaN where unjudged."""
     if not answers.num_rows:
         return np.zeros(0)
-    questions, texts = (
+    asked, texts = (
         answers[name].combine_chunks().dictionary_encode() for name in ("question_id", "answer")
     )
-    codes = questions.indices.to_numpy().astype(np.int64) * len(texts.dictionary)
+    codes = asked.indices.to_numpy().astype(np.int64) * len(texts.dictionary)
     codes += texts.indices.to_numpy()
     pairs, places = np.unique(codes, return_inverse=True)
-    ids, words = questions.dictionary.to_pylist(), texts.dictionary.to_pylist()
-    scores = np.empty(len(pairs))
-    for position, pair in enumerate(pairs.tolist()):
-        question_id, text = ids[pair // len(words)], words[pair % len(words)]
-        if question_id not in golds:
+    ids, words = asked.dictionary.to_pylist(), texts.dictionary.to_pylist()
+    for question_id in ids:
+        if question_id not in questions:
             raise StageError(
                 f"question {question_id} is not among the questions; expected those that the "
                 "trajectories were made from"
             )
-        scores[position] = getattr(score_answer(text, golds[question_id]), config.answer)
+    given = [(questions[ids[pair // len(words)]], words[pair % len(words)]) for pair in pairs]
+    if config.answer == "judge" and judged is not None:
+        judged.show(given)
+    found = [_answer_score(text, question, config, judged) for question, text in given]
+    scores = np.array([np.nan if score is None else score for score in found])
     return scores[places]
+
+
+def _answer_score(
+    answer: str | None, question: Question, config: RewardConfig, judged: JudgedAnswers | None
+) -> float | None:
+    """The answer part of a reward; None where the judge failed."""
+    if config.answer != "judge":
+        return float(getattr(score_answer(answer, question.answers), config.answer))
+    if judged is None:
+        raise ValueError("a reward with answer=judge needs a judge, got none")
+    return 0.0 if answer is None else judged.score(question, answer)
 
 
 def _array(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -67,7 +67,8 @@ def train_rl(
         questions: What to ask; each step takes the next ones of a seeded order.
         sample: Rolls requests out with the given weights (names as in the model's state dict,
             fp32, valid during the call only) and returns one trajectory per request, in any order,
-            infrastructure failures included.
+            infrastructure failures included. It waits in `agents.runner.run_rollouts`, or in
+            `agents.interruption.run_interruptibly`, which ranks that die end at once.
         reward: Scores a trajectory.
         prompt_ids_of: Token ids of a question's first prompt; stands in for trajectories that
             failed before they had any tokens.

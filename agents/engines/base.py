@@ -38,11 +38,13 @@ class Generation:
         logprobs: (T,) their natural log-probabilities under the tempered distribution (at
             temperature 0: under the untempered one); None where the engine knows none.
         finish_reason: `stop` at a stop id, `length` at the limit.
+        cost: What was paid for it, in the currency of the engine's prices.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None
     finish_reason: Literal["stop", "length"]
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -94,6 +95,13 @@ class OpenAiConfig(Config):
     budget: float = Field(default=0.0, ge=0)
     """Most that one process may spend, a request's greatest possible price counted before it is
     sent; beyond it the stage stops with exit code 3. 0 sets no limit."""
+
+    @model_validator(mode="after")
+    def _holds_no_key(self) -> Self:
+        # It stands in records and errors; those of one field alone would show what was given.
+        if "@" in urlsplit(self.url).netloc:
+            raise ValueError("url: it must hold no keys; they come from the environment")
+        return self
 
     @model_validator(mode="after")
     def _can_count(self) -> Self:

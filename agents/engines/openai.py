@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.chat_format import ChatFormat
 from agents.engines.base import Generation, SamplingParams
-from agents.engines.chat_api import ChatApi, Spend
+from agents.engines.chat_api import ChatApi, ChatReply, Spend
 from agents.engines.config import EngineConfig
 from agents.engines.http_thread import HttpThread
 from agents.errors import EngineError
@@ -96,7 +96,7 @@ class OpenAiEngine:
                 sampling.seed % 2**31,
             )
         )
-        return self._generation(reply.text, reply.finish_reason, prefix, limit)
+        return self._generation(reply, prefix, limit)
 
     def release(self, session: str) -> None:
         """Does nothing: an API keeps no session of ours."""
@@ -118,16 +118,16 @@ class OpenAiEngine:
         """Closes the connections; running requests fail."""
         self._thread.close(self._api.close())
 
-    def _generation(self, text: str, reason: str, prefix: str, limit: int) -> Generation:
-        text = text.strip()
+    def _generation(self, reply: ChatReply, prefix: str, limit: int) -> Generation:
+        text = reply.text.strip()
         if prefix and text.startswith(prefix):
             text = text[len(prefix) :]
         ids = self._chat.encode_reply(text)
         # Our tokenizer may count more tokens than theirs; the room is counted in ours.
-        if reason == "length" or len(ids) >= limit:
+        if reply.finish_reason == "length" or len(ids) >= limit:
             ids, ended = ids[:limit], False
         else:
             ids, ended = [*ids, self._chat.end_of_turn], True
         if not ids:
             raise EngineError("the API returned an empty reply")
-        return Generation(tuple(ids), None, "stop" if ended else "length")
+        return Generation(tuple(ids), None, "stop" if ended else "length", reply.cost)

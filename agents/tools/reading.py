@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import ReadingConfig
+from agents.sections import split_sections
 from agents.tools.base import Reading
 from agents.tools.opening import Remember
 from agents.tools.passages import select_passages
@@ -24,9 +25,10 @@ from agents.tools.reading_models import PageSummarizer, ReadingPrompt
 
 _FIELDS = ("rational", "evidence", "summary")
 _GOAL_TOKENS = 64
-_SECTION = re.compile(r"<!-- section: \w+ -->\n")
 _MARKS = re.compile(r"\{\{ (goal|page) \}\}")
-_TEMPLATE = (Path(__file__).parents[1] / "prompts/reading/page.md").read_text(encoding="utf-8")
+_TEMPLATE = split_sections(
+    (Path(__file__).parents[1] / "prompts/reading/page.md").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,10 @@ def parse_extract(text: str) -> Extract:
 
 
 def _prompt(goal: str, page: str) -> ReadingPrompt:
-    _, system, user = _SECTION.split(_TEMPLATE)
     values = {"goal": goal, "page": page}
-    parts = _MARKS.split(user.strip())
+    parts = _MARKS.split(_TEMPLATE["user"].strip())
     pieces = [(values[part], False) if i % 2 else (part, True) for i, part in enumerate(parts)]
-    return ReadingPrompt(system.strip(), tuple(pieces))
+    return ReadingPrompt(_TEMPLATE["system"].strip(), tuple(pieces))
 
 
 class ModelReader:

@@ -13,7 +13,7 @@ from agents.engines.chat_api import ChatApi
 from agents.engines.config import OpenAiConfig
 from agents.engines.http_thread import HttpThread
 from agents.errors import EngineError
-from agents.protocol import neutralise
+from agents.protocol import neutralise, without_brackets
 from agents.randomness import derive_seed
 from agents.tools.base import ToolFailure
 from agents.tools.calling import CALLER, Caller
@@ -24,7 +24,6 @@ AGAIN_TEMPERATURE = 0.7
 LEAST_PAGE_TOKENS = 16
 SEAM_TOKENS = 4
 """Tokens by which pieces may differ from what they were counted as apart."""
-_HARMLESS = str.maketrans("<>", "‹›")
 
 Piece = tuple[str, bool]
 """A text, and whether it is ours (else untrusted)."""
@@ -118,9 +117,7 @@ class ApiSummarizer:
 
     async def reply(self, prompt: ReadingPrompt, max_tokens: int, attempt: int) -> Reply:
         """Asks once, its greatest possible price kept free in the budget meanwhile."""
-        user = "".join(
-            text if ours else neutralise(text).translate(_HARMLESS) for text, ours in prompt.user
-        )
+        user = "".join(text if ours else without_brackets(text) for text, ours in prompt.user)
         most_in = len((prompt.system + user).encode("utf-8", "replace"))
         config = self._config
         most = (most_in * config.input_price + max_tokens * config.output_price) / 1e6

@@ -15,6 +15,7 @@ from deployments.cli.console import output, screen
 from deployments.cli.options import Settings, store_exists
 from deployments.cli.stages import run_stage, stage_options
 from deployments.cli.tables import plain_table
+from tasks.policies import API_PREFIX
 
 if TYPE_CHECKING:
     from evaluation.sources.load import QuestionFile
@@ -59,6 +60,9 @@ def benchmark(
 ) -> None:
     """Score a policy on the held-out benchmarks, or on questions from elsewhere.
 
+    The very runner of training asks them. In a store without any run, questions and base policy are
+    made first.
+
     A file needs columns for the question and its right answers (`question`, `answers`); `id`,
     `benchmark`, `aliases`, `hops` and `type` are read where they are there. At most
     benchmark.num_questions of each benchmark are asked.
@@ -67,6 +71,10 @@ def benchmark(
     Examples:
       evolvesearch benchmark --policy laptop-1a2b3c4d/base
       evolvesearch benchmark --policy ./my-model --benchmarks more_hops,unseen_kind
+      evolvesearch benchmark --policy hub:Qwen/Qwen2.5-0.5B-Instruct
+      evolvesearch benchmark --policy openai:gpt-4o-mini --set engine.openai.budget=5 \\
+          --set engine.openai.input_price=0.15 --set engine.openai.output_price=0.6
+      evolvesearch benchmark --set benchmark.num_attempts=3 --set benchmark.temperature=0.6
       evolvesearch benchmark --benchmarks-file test.parquet --dry-run --json
       evolvesearch benchmark --benchmarks-file test.parquet --benchmarks nq,hotpotqa \\
           --policy smollm2-135m-instruct --search local --corpus wiki.jsonl.gz \\
@@ -77,6 +85,11 @@ def benchmark(
     if benchmarks is not None:
         names = [name.strip() for name in benchmarks.split(",")]
         overrides.append(f"benchmark.names={json.dumps(names)}")
+    policy = options["policy"] or ""
+    if policy.startswith(API_PREFIX):
+        model = json.dumps(policy.removeprefix(API_PREFIX))
+        overrides += [f"engine.openai.model={model}", 'engine.kind="openai"']
+        overrides += ["engine.deterministic=false", "engine.num_replicas=1"]
     if corpus:
         overrides.append(f"web.corpus={json.dumps(corpus)}")
     settings = replace(settings, overrides=(*settings.overrides, *overrides))
@@ -92,7 +105,14 @@ def benchmark(
         return
     if config.benchmark.file:
         options["questions"] = _import(settings, config, options)
-    run_stage("benchmark", "benchmark", ("questions", "policy"), settings=settings, **options)
+    run_stage(
+        "benchmark",
+        "benchmark",
+        ("questions", "policy"),
+        settings=settings,
+        construct_first=options["questions"] is None,
+        **options,
+    )
 
 
 def _import(settings: Settings, config: EvolutionConfig, options: Mapping[str, Any]) -> str:
@@ -107,10 +127,28 @@ def _import(settings: Settings, config: EvolutionConfig, options: Mapping[str, A
         from tasks.benchmark_files import benchmark_questions
         from tasks.references import reference_of
 
+        store = ArtifactStore.open(config.store)
         run = options["name"] or config.default_run_name
-        return reference_of(
-            benchmark_questions(ArtifactStore.open(config.store), config, run, questions="")
-        )
+        imported = benchmark_questions(store, config, run, questions="")
+        counts = store.manifest(imported).metadata["benchmarks"]
+    _tell_flaws(config.benchmark.file, counts)
+    return reference_of(imported)
+
+
+_FLAWS = {
+    "num_duplicates": "stand twice",
+    "num_long_golds": "have only long right answers",
+    "num_yes_no": "are answered by yes or no",
+    "num_left_out": "are left out",
+}
+
+
+def _tell_flaws(file: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says on standard error what is wrong with a file, in one line; nothing where all is well."""
+    totals = {key: sum(row[key] for row in counts.values()) for key in _FLAWS}
+    found = [f"{number:,} {_FLAWS[key]}" for key, number in totals.items() if number]
+    if found:
+        click.echo(f"of the questions of {file}, {', '.join(found)} (see --dry-run)", err=True)
 
 
 def _count(

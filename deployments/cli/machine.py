@@ -156,7 +156,7 @@ def training_memory(config: EvolutionConfig) -> Iterator[Check]:
     free = free_memory()
     for need in training_needs(config, shape, bf16=bf16, device="cpu"):
         name = f"{need.stage} memory"
-        found = f"up to {need.estimate()}"
+        found = f"up to {need.worst}"
         if free is None or need.num_bytes <= free:
             yield Check(name, "ok", found)
         else:

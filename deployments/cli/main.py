@@ -47,9 +47,13 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "rl": _Command("stages:rl", "Train a policy by reinforcement learning."),
         "benchmark": _Command("benchmark:benchmark", "Score a policy on the held-out benchmarks."),
     },
+    "Scores": {
+        "judge-agreement": _Command("judging:judge_agreement", "Compare judges with people."),
+    },
     "The store": {
         "runs": _Command("store:runs", "List the runs of the store."),
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
+        "compare": _Command("compare:compare", "Compare two policies on the same questions."),
         "curve": _Command("curve:curve", "Show how a training's figures moved, as a picture, too."),
         "contamination": _Command(
             "contamination:contamination", "Find test questions among the training questions."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,6 +12,9 @@ from deployments.cli.console import duration, output, screen
 from deployments.cli.decisions import decision_lines
 from deployments.cli.options import Settings, reuse_options, shared_options
 from deployments.cli.tables import next_commands, score_table
+
+if TYPE_CHECKING:
+    from flows.config import EvolutionConfig
 
 _ALL = "all"
 
@@ -64,6 +67,7 @@ def run(
             verbose=settings.debug,
             force_promote=forced,
         )
+        document["comparison"] = _comparison(config, document)
         answer(document)
     if not settings.json:
         _show(settings, document)
@@ -82,7 +86,7 @@ def _forced(values: Sequence[str]) -> Sequence[int] | Literal["all"]:
 
 def _show(settings: Settings, document: Mapping[str, Any]) -> None:
     console = screen()
-    console.print(score_table(console, document["iterations"]))
+    console.print(score_table(console, document["iterations"], document["comparison"]))
     for line in decision_lines(document["iterations"]):
         console.print(line)
     if document.get("stopped"):
@@ -90,6 +94,14 @@ def _show(settings: Settings, document: Mapping[str, Any]) -> None:
     console.print(f"{_reuse(document['stages'])}.")
     console.print(f"Run {document['run']}, {duration(document['wall_s'])}.\n")
     console.print(next_commands(settings, document["run"]), soft_wrap=True)
+
+
+def _comparison(config: EvolutionConfig, document: Mapping[str, Any]) -> dict[str, Any]:
+    from tasks.artifacts import ArtifactStore
+    from tasks.comparison import run_comparison
+
+    store = ArtifactStore.open(config.store)
+    return run_comparison(store, document["iterations"], config.benchmark.confidence)
 
 
 def _reuse(stages: Sequence[Mapping[str, Any]]) -> str:

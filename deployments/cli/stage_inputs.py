@@ -10,6 +10,8 @@ from deployments.cli.options import store_exists
 from deployments.cli.run_documents import scores_in
 from flows.config import EvolutionConfig
 from tasks.artifacts import ArtifactStore
+from tasks.benchmark import breakdown
+from tasks.benchmark_rows import PROTOCOL
 from tasks.config import StageContext
 from tasks.references import reference_of, resolve
 from tasks.runs import RunLog
@@ -46,21 +48,39 @@ def find_inputs(
         raise UsageError(f"no store at {config.store.uri}: start with `evolvesearch construct`")
     if missing:
         store = ArtifactStore.open(config.store)
-        source = _source(RunLog(store.objects), run, config.default_run_name)
-        for key in missing:
-            inputs[key] = _newest(store, source, key)
+        sources = _sources(RunLog(store.objects), run, config.default_run_name)
+        inputs |= _from_first(store, sources, missing)
     return inputs
 
 
-def _source(log: RunLog, run: str | None, default: str) -> str:
-    stages = log.stages()
-    known = list(dict.fromkeys(stage.run for stage in stages))
+def has_stages(config: EvolutionConfig) -> bool:
+    """Whether the store has the record of any stage."""
+    if not store_exists(config.store.uri):
+        return False
+    return bool(RunLog(ArtifactStore.open(config.store).objects).stages())
+
+
+def _sources(log: RunLog, run: str | None, default: str) -> list[str]:
+    """Runs to look in, the likeliest first."""
+    known = list(dict.fromkeys(stage.run for stage in reversed(log.stages())))
     if run is not None and run in known:
-        return run
+        return [run]
     if run is None and known:
-        return default if default in known else stages[-1].run
+        return sorted(known, key=lambda name: name != default)
     wanted = f"no run named {run!r} in this store" if run else "this store has no run"
     raise UsageError(f"{wanted}; name the stage's inputs, or start with `evolvesearch construct`")
+
+
+def _from_first(store: ArtifactStore, runs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """What the first run that has it all has; a run of one stage alone has only what that made."""
+    first_problem: UsageError | None = None
+    for run in runs:
+        try:
+            return {key: _newest(store, run, key) for key in keys}
+        except UsageError as problem:
+            first_problem = first_problem or problem
+    assert first_problem is not None, "there is at least one run"
+    raise first_problem
 
 
 def _newest(store: ArtifactStore, run: str, key: str) -> str:
@@ -110,11 +130,14 @@ def stage_document(
         for name, text in made.items()
         if (manifest := store.find(*text.rsplit("/", 1))) is not None
     }
-    scores: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, Any]] = {}
+    measured: dict[str, Any] = {}
     for manifest in manifests.values():
         if manifest.ref.kind == "benchmarks":
             for of_policy in scores_in(store, manifest.ref).values():
                 scores |= of_policy
+            protocol = manifest.metadata.get(PROTOCOL, {})
+            measured = {"protocol": protocol, "breakdown": breakdown(store, manifests["answers"])}
     record = records[-1]
     return {
         "run": context.run,
@@ -136,4 +159,5 @@ def stage_document(
         },
         "metrics": dict(record.metrics),
         "benchmarks": scores,
+        **measured,
     }

@@ -15,14 +15,15 @@ from rich.console import Console
 
 from deployments.cli.console import duration, output, screen
 from deployments.cli.options import Settings, reuse_options, shared_options
-from deployments.cli.tables import command, percent, plain_table
+from deployments.cli.tables import command, plain_table
 
 if TYPE_CHECKING:
     from flows.config import EvolutionConfig
 
 _HELP = {
     "questions": "Reference of the questions.",
-    "policy": "A digest, RUN, RUN/ITERATION, a model folder, smollm2-135m-instruct or a reference.",
+    "policy": "A digest, RUN, RUN/ITERATION, a model folder, smollm2-135m-instruct, "
+    "hub:OWNER/NAME or a reference.",
     "trajectories": "Reference of the trajectories.",
     "sft_examples": "Reference of the SFT examples.",
     "rewards": "Reference of rewards, which say what questions can be learnt from.",
@@ -184,6 +185,7 @@ def run_stage(
     redo: tuple[str, ...],
     config: EvolutionConfig | None = None,
     compare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    construct_first: bool = False,
     **references: str | None,
 ) -> None:
     """Runs one stage and shows what it made.
@@ -200,22 +202,29 @@ def run_stage(
         redo: Stages to compute anew.
         config: The configuration; None: that of the settings.
         compare: Adds to the document what is to be said beyond it.
+        construct_first: Whether to make questions and base policy where the store has no run.
         references: References by input, None where none was given.
     """
     config = config or settings.config()
     with output(settings.json) as answer:
-        from deployments.cli.stage_inputs import find_inputs
+        from deployments.cli.stage_inputs import find_inputs, has_stages
 
-        inputs = find_inputs(config, run or name, needed, references)
+        begins = construct_first and run is None and not has_stages(config)
+        inputs = {} if begins else find_inputs(config, run or name, needed, references)
         import flows.stages
         from flows.evolve import run_context
         from flows.prefect_runtime import prefect_session
         from tasks.heavy.run import stop_heavy
 
         context = run_context(config, name, no_reuse, redo, iteration)
-        arguments = {("examples" if key == "sft_examples" else key): inputs[key] for key in inputs}
         try:
             with prefect_session(settings.debug):
+                if begins:
+                    made = flows.stages.construct(config, context)
+                    inputs = {key: references.get(key) or made[key] for key in needed}
+                arguments = {
+                    ("examples" if key == "sft_examples" else key): inputs[key] for key in inputs
+                }
                 made = getattr(flows.stages, flow_name)(config, context, **arguments)
         finally:
             stop_heavy()
@@ -239,15 +248,9 @@ def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> 
         table.add_row(made, count, row["reference"])
     console.print(table)
     if document["benchmarks"]:
-        scores = plain_table("Accuracy, %")
-        scores.add_column("benchmark")
-        for heading in ("questions", "em", "f1", "accuracy", "95% interval"):
-            scores.add_column(heading, justify="right")
-        for name, row in document["benchmarks"].items():
-            interval = f"{percent(row['ci_low'])} – {percent(row['ci_high'])}"
-            means = (percent(row["em"]), percent(row["f1"]), percent(row["accuracy"]))
-            scores.add_row(name, str(row["num_questions"]), *means, interval)
-        console.print(scores)
+        from deployments.cli.score_tables import benchmark_table
+
+        console.print(benchmark_table(console, document["benchmarks"], document["protocol"]))
     if "changes" in document:
         from deployments.cli.refilter import changes_table
 

@@ -105,7 +105,7 @@ def show(settings: Settings, run: str) -> None:
             table.add_row(*place, verdict, row["reason"], count)
         console.print(table)
     if document["iterations"]:
-        console.print(score_table(console, document["iterations"]))
+        console.print(score_table(console, document["iterations"], document["comparison"]))
         for line in decision_lines(document["iterations"]):
             console.print(line)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deployments.cli.console import UNBOUNDED, duration
 from deployments.cli.options import Settings
+from evaluation.summaries import headline
 
 EXAMPLE_QUESTION = "What is the currency of the country where the city of Lyon is located?"
 EXAMPLE_SQL = "select stage, iteration, wall_s from stages"
@@ -43,24 +44,38 @@ def percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def score_table(console: Console, iterations: Sequence[Mapping[str, Any]]) -> Table:
+def score_table(
+    console: Console,
+    iterations: Sequence[Mapping[str, Any]],
+    comparison: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Table:
     """Accuracy in percent: a row a benchmark, a column a policy from base to last, and the gain.
 
     Args:
         console: Where it is going to be shown; a narrow one gets short headings.
         iterations: Entries of a run's document, the base policy first.
+        comparison: How the last policy differs from the first, by benchmark; gains that chance
+            may explain are marked. None: nothing is known of it.
     """
-    table = _score_table([_heading(entry) for entry in iterations], iterations)
-    if fits(console, table):
-        return table
-    short = _score_table([_short_heading(entry) for entry in iterations], iterations)
-    short.caption_justify = "left"
-    if not all(entry["promoted"] for entry in iterations):
-        short.caption = "* not promoted"
-    return short
+    comparison, notes = comparison or {}, []
+    if any(not row["significant"] for row in comparison.values()):
+        notes.append("n.s.: not significant")
+    table = _score_table([_heading(entry) for entry in iterations], iterations, comparison)
+    if not fits(console, table):
+        short = [_short_heading(entry) for entry in iterations]
+        table = _score_table(short, iterations, comparison)
+        if not all(entry["promoted"] for entry in iterations):
+            notes.insert(0, "* not promoted")
+    table.caption_justify = "left"
+    table.caption = "; ".join(notes) or None
+    return table
 
 
-def _score_table(headings: Sequence[str], iterations: Sequence[Mapping[str, Any]]) -> Table:
+def _score_table(
+    headings: Sequence[str],
+    iterations: Sequence[Mapping[str, Any]],
+    comparison: Mapping[str, Mapping[str, Any]],
+) -> Table:
     table = plain_table("Accuracy on held-out questions, %")
     table.add_column("benchmark", no_wrap=True)
     for heading in headings:
@@ -68,11 +83,12 @@ def _score_table(headings: Sequence[str], iterations: Sequence[Mapping[str, Any]
     table.add_column("gain", justify="right", no_wrap=True)
     names = list(dict.fromkeys(name for entry in iterations for name in entry["benchmarks"]))
     for name in names:
-        scores = [entry["benchmarks"].get(name, {}).get("accuracy") for entry in iterations]
-        table.add_row(name, *map(percent, scores), _gain(scores))
+        scores = [headline(entry["benchmarks"].get(name, {})) for entry in iterations]
+        table.add_row(name, *map(percent, scores), _gain(scores, comparison.get(name)))
     table.add_section()
     averages = [entry["average"] for entry in iterations]
-    table.add_row("average", *map(percent, averages), _gain(averages), style="bold")
+    gain = _gain(averages, comparison.get("average"))
+    table.add_row("average", *map(percent, averages), gain, style="bold")
     return table
 
 
@@ -85,9 +101,12 @@ def _short_heading(entry: Mapping[str, Any]) -> str:
     return name if entry["promoted"] else f"{name}*"
 
 
-def _gain(scores: Sequence[float | None]) -> str:
+def _gain(scores: Sequence[float | None], comparison: Mapping[str, Any] | None) -> str:
     first, last = scores[0], scores[-1]
-    return "" if first is None or last is None else f"{100 * (last - first):+.1f}"
+    if first is None or last is None:
+        return ""
+    mark = " n.s." if comparison and not comparison["significant"] else ""
+    return f"{100 * (last - first):+.1f}{mark}"
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:

@@ -87,11 +87,13 @@ def _load(where: HubSet, known: KnownSet | None) -> list[Row]:
         config, split = where.config or None, where.split
         if not split:
             splits = get_dataset_split_names(where.repository, config)
-            split = next((name for name in _FOR_TESTS if name in splits), splits[0])
-            if split not in _FOR_TESTS and len(splits) > 1:
+            split = next((name for name in _FOR_TESTS if name in splits), "")
+            if not split and len(splits) != 1:
                 raise UsageError(
-                    f"{where} has the splits {', '.join(splits)}: name one, as {where}@{splits[0]}"
+                    f"{where} has the splits {', '.join(splits) or 'none'}: name one, as "
+                    f"{where}@SPLIT"
                 )
+            split = split or splits[0]
         rows = load_dataset(where.repository, config, split=split).to_list()
     if not rows:
         raise UsageError(f"{where} holds no question")

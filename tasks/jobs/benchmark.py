@@ -1,97 +1,49 @@
-"""Child of the benchmark and gate stages: greedy answers and their scores."""
+"""Child of the benchmark and gate stages: answers to held-out questions, and their scores."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import closing
 from typing import Any
 
 from agents.errors import StageError
-from agents.randomness import derive_seed
-from agents.runner import RolloutJob
-from agents.trajectory import Question, Trajectory
-from evaluation.benchmarks import summarise
-from evaluation.scoring import AnswerScore, score_answer
+from evaluation.benchmarks import k_of
+from evaluation.judging.opening import open_judge
+from tasks.benchmark_rows import PROTOCOL, answer_rows, benchmark_rows, failures
 from tasks.heavy.child import Emit
-from tasks.jobs.cache_log import CacheLog
-from tasks.jobs.page_log import PageLog, write_rollouts
+from tasks.jobs.benchmark_rollouts import adopt_rollouts, make_rollouts
 from tasks.jobs.payload import Job
-from tasks.jobs.sampling import open_sampler, sampling_metrics
-from tasks.shards import ShardLog, clear_partial
+from tasks.judge_cache import StoredVerdicts
+from tasks.manifest import ArtifactRef
+from tasks.shards import clear_partial
 
 
 def run(payload: dict[str, Any], _emit: Emit) -> dict[str, Any]:
     """Asks `options.question_ids` and writes `pages`, `trajectories`, `answers`, `benchmarks`."""
     job = Job(payload)
-    config, source = job.config, str(job.options["source"])
+    benchmark, source = job.config.benchmark, str(job.options["source"])
     known = {q.question_id: q for q in job.store.read_questions(job.inputs["questions"])}
     questions = [known[question_id] for question_id in job.options["question_ids"]]
-    policy = job.inputs["policy"]
-    rollouts = [
-        RolloutJob(
-            question=question,
-            rollout_index=0,
-            seed=derive_seed(config.seed, source, question.question_id),
-            temperature=config.benchmark.temperature,
-            top_p=1.0,
-            iteration=job.context.iteration,
-            policy=policy.digest,
-            source=source,
-        )
-        for question in questions
-    ]
-    web = CacheLog(job)
-    with open_sampler(job.store.policy_folder(policy), config, web.cache) as sampler:
-        description = "Gate questions" if source == "gate" else "Benchmark questions"
-        pages = PageLog(job.store, job.key, sampler.recorder, web)
-        log = ShardLog(job.store, job.key)
-        trajectories = sampler.run_logged(rollouts, description, log, pages)
-    metrics = {"metrics": sampling_metrics(trajectories)}
-    recorded = write_rollouts(job, trajectories, pages, metrics)
-    # An infrastructure fault is not a wrong answer: `num_questions` shows how many were scored.
-    answers = [
-        _answer_row(question, trajectory)
-        for question, trajectory in zip(questions, trajectories, strict=True)
-        if not trajectory.stop_reason.is_infrastructure
-    ]
+    # Opened first: a missing key should be known before an hour of rollouts, not after it.
+    with closing(open_judge(benchmark.judge, StoredVerdicts(job.store.objects))) as judge:
+        if made := job.options["rollouts"]:
+            trajectories, recorded = adopt_rollouts(job, ArtifactRef.from_json(made))
+        else:
+            trajectories, recorded = make_rollouts(job, questions)
+        answers, metrics = answer_rows(known, trajectories, benchmark, judge)
+        protocol = {**job.options[PROTOCOL], "judge": judge.identity}
     if not answers:
         raise StageError(
             f"none of {len(questions)} {source} questions could be scored; the first failed with: "
             f"{trajectories[0].error if trajectories else 'there are no questions'}"
         )
-    answered = job.write_table("answers", answers, parents=[recorded])
-    scores = _benchmark_rows(answers, config.benchmark.confidence)
-    job.write_table("benchmarks", scores, parents=[answered])
+    metadata = {PROTOCOL: protocol, "metrics": metrics}
+    answered = job.write_table("answers", answers, parents=[recorded], metadata=metadata)
+    failed, k = failures(known, trajectories), 1 if source == "gate" else k_of(benchmark)
+    job.write_table(
+        "benchmarks",
+        benchmark_rows(answers, failed, benchmark, k),
+        parents=[answered],
+        metadata={PROTOCOL: protocol},
+    )
     clear_partial(job.store, job.key)
     return {}
-
-
-def _answer_row(question: Question, trajectory: Trajectory) -> dict[str, Any]:
-    score = score_answer(trajectory.answer, question.answers)
-    return {
-        "policy": trajectory.policy,
-        "benchmark": question.split,
-        "question_id": question.question_id,
-        "trajectory_id": trajectory.trajectory_id,
-        "predicted": trajectory.answer,
-        "golds": list(question.answers),
-        "em": float(score.em),
-        "f1": float(score.f1),
-        "accuracy": float(score.accuracy),
-        "judge": None,
-        "stop_reason": trajectory.stop_reason.value,
-        "num_tokens": len(trajectory.token_ids),
-        "num_tool_calls": trajectory.num_tool_calls,
-    }
-
-
-def _benchmark_rows(answers: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
-    rows = []
-    for name in dict.fromkeys(answer["benchmark"] for answer in answers):
-        scores = [
-            AnswerScore(answer["em"], answer["f1"], answer["accuracy"])
-            for answer in answers
-            if answer["benchmark"] == name
-        ]
-        summary = asdict(summarise(scores, confidence))
-        rows.append({"policy": answers[0]["policy"], "benchmark": name, **summary})
-    return rows

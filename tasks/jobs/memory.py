@@ -10,8 +10,8 @@ import torch
 from tasks.jobs.payload import Job
 from tasks.training_memory import training_needs
 from training.memory_check import MemoryNeed, check_memory
-from training.memory_estimate import largest_batch
 from training.memory_limits import free_memory
+from training.memory_pass import largest_batch
 from training.model_shape import ModelShape
 from training.policy_folder import resolve_device, resolve_precision
 from training.sft import Example
@@ -28,7 +28,7 @@ def check_sft_memory(job: Job, examples: Sequence[Example]) -> None:
     prefix = _common_prefix([example.token_ids for example in examples])
     config = job.config
     sft, _ = _needs(job)
-    size = config.sft.batch_size
+    size = config.sft.batch_size // config.training.launch.num_processes
     need = replace(
         sft, batch_of=lambda micro: largest_batch(lengths, losses, min(micro, size), prefix)
     )

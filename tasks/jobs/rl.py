@@ -28,11 +28,12 @@ from tasks.jobs.page_log import PageLog, write_rollouts
 from tasks.jobs.payload import Job
 from tasks.jobs.sampling import Sampler, open_sampler, open_tools, sampling_metrics
 from tasks.jobs.watching import checkpoint_log, rl_line, watched_training
+from tasks.judge_cache import reward_judge
 from tasks.shards import ShardLog, clear_partial
 from training.checkpoints import Checkpoint, Checkpoints
 from training.overlong import shape_overlong
 from training.reports import StepReport, TrainingReport
-from training.rewards import Reward, reward_of
+from training.rewards import Reward, reward_of, show_answers
 from training.rl import RolloutRequest, train_rl
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         progress("Reinforcement learning", config.rl.num_steps, "steps") as bar,
         ExitStack() as stack,
     ):
+        judged = stack.enter_context(reward_judge(job.store, config))
         log = checkpoint_log(job)
         resumed = log.latest(folder / "resumed")
         tools = stack.enter_context(open_tools(config, cache=web.cache))
@@ -69,14 +71,23 @@ def run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         setting = RolloutSetting(sampler.tokenizer, sampler.tools, config.agents)
         limit = min(config.agents.max_context_tokens, sampler.engine.max_context_tokens)
 
+        def sample(
+            weights: Mapping[str, torch.Tensor], requests: list[RolloutRequest]
+        ) -> list[Trajectory]:
+            made = rollouts.sample(weights, requests)
+            if judged is not None:
+                show_answers(made, known, config.reward, judged)
+            return made
+
         def reward(trajectory: Trajectory) -> Reward:
-            earned = reward_of(trajectory, known[trajectory.question_id], config.reward)
+            question = known[trajectory.question_id]
+            earned = reward_of(trajectory, question, config.reward, judged)
             return shape_overlong(earned, len(trajectory.token_ids), limit, config.rl)
 
         report = train_rl(
             model,
             questions,
-            rollouts.sample,
+            sample,
             reward,
             lambda question: setting.prompt_ids(question.text),
             config.rl,

@@ -143,7 +143,9 @@ class RankedTraining:
                             group.answer({"answer": "kept"})
                         case "weights":
                             assert rows_of_step is not None
-                            rows = rows_of_step(message["step"], read_weights(message["weights"]))
+                            with group.interruption:
+                                weights = read_weights(message["weights"])
+                                rows = rows_of_step(message["step"], weights)
                             path = write_rows(rows, folder / "rows.parquet")
                             group.answer({"answer": "rows", "path": str(path)})
                         case "done":

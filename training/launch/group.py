@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any
 
 from agents.errors import EvolveSearchError, RankDiedError, RankHungError, StageError
+from agents.interruption import Interruption
 from training.launch.config import LaunchConfig
 from training.launch.deepspeed_settings import ACCELERATE_CONFIG
 from training.launch.failures import Failure, worst_of
@@ -74,6 +75,7 @@ class RankGroup:
         self._ranks: dict[Wire, _Rank | None] = {}
         self._failures: list[Failure] = []
         self._messages: queue.Queue[dict[str, Any] | EvolveSearchError] = queue.Queue()
+        self._interruption = Interruption()
         self._over = threading.Event()
         self._busy = True
         self._progress_at = time.monotonic()
@@ -136,6 +138,11 @@ class RankGroup:
         if isinstance(message, EvolveSearchError):
             raise message
         return message
+
+    @property
+    def interruption(self) -> Interruption:
+        """For a block of rollouts, which the end of the ranks ends with the same error."""
+        return self._interruption
 
     def answer(self, message: Message) -> None:
         """Tells the main rank something; one that is gone is noticed elsewhere."""
@@ -227,6 +234,7 @@ class RankGroup:
                         self._machines.tell(error)
                     self._end_all()
                     self._messages.put(error)
+                    self._interruption.interrupt(error)
                     return
 
     def _hear(self, wire: Wire, selector: selectors.BaseSelector) -> None:

@@ -77,6 +77,11 @@ def test_unusable_templates_are_refused_in_a_line(small):
         ChatFormat(small.tokenizer(plain))
 
 
+def test_a_model_without_a_chat_template_is_told_what_to_do(small):
+    with pytest.raises(EngineError, match="no chat template: take its instruct variant"):
+        ChatFormat(small.tokenizer(None))
+
+
 def test_hostile_text_never_becomes_a_control_token(small):
     for tokenizer in (small.tokenizer(), small.tokenizer(tag_tokens=["<tool_call>", "<answer>"])):
         chat = ChatFormat(tokenizer)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -22,49 +19,10 @@ CONFIG = AgentConfig(max_context_tokens=2048, max_turn_tokens=200, observation_t
 ANSWER = "<think>t</think><answer>Euro</answer>"
 
 
-class ChatServer(ThreadingHTTPServer):
-    """Plays written turns in the order of the assistant's messages."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.turns, self.asked, self.keys = [ANSWER], [], set()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(body)
-        self.server.keys.add(self.headers["Authorization"])
-        done = sum(message["role"] == "assistant" for message in body["messages"])
-        turn = self.server.turns[done]
-        status, document = 200, {
-            "choices": [{"message": {"content": turn}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5},
-        }  # fmt: skip
-        if isinstance(turn, int):
-            status, document = turn, {"error": {"message": "refused"}}
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def server():
-    with ChatServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def server(chat_server):
+    chat_server.turns = [ANSWER]
+    return chat_server
 
 
 @pytest.fixture

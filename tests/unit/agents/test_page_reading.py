@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -28,50 +26,22 @@ CALL = {"url": "Lyon (city)", "goal": "population"}
 ROOMY = {"max_context_tokens": 4096, "max_turn_tokens": 300, "observation_tokens": 300}
 
 
-class ReadingServer(ThreadingHTTPServer):
-    """Gives written replies one after the other, the last one for ever; a number is a status."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.replies, self.asked = [GOOD], []
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        server = self.server
-        server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        reply = server.replies.pop(0) if len(server.replies) > 1 else server.replies[0]
-        status, document = 200, {
-            "choices": [{"message": {"content": reply}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
-        }  # fmt: skip
-        if isinstance(reply, int):
-            status, document = reply, {"error": {"message": "refused"}}
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def server():
-    with ReadingServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def server(chat_server):
+    chat_server.replies, chat_server.usage = [GOOD], (1000, 100)
+    return chat_server
 
 
 def config_of(server=None, *, retries=1, page_tokens=512, output_tokens=160, **api):
     model = {"retries": retries, "page_tokens": page_tokens, "output_tokens": output_tokens}
     if server is not None:
-        url = f"http://127.0.0.1:{server.server_port}/v1"
-        model["api"] = {"url": url, "model": "reader", "key_variable": "", "max_retries": 0, **api}
+        model["api"] = {
+            "url": server.url,
+            "model": "reader",
+            "key_variable": "",
+            "max_retries": 0,
+            **api,
+        }
     return AgentConfig(visit={"reader": "model", "model": model}, **ROOMY)
 
 

@@ -162,3 +162,5 @@ def test_keys_come_from_the_environment_alone(monkeypatch):
     assert "Authorization" not in ChatApi(OpenAiConfig(model="m", key_variable=""))._client.headers
     with pytest.raises(ValueError, match="a budget needs"):
         OpenAiConfig(budget=1.0)
+    with pytest.raises(ValueError, match="url: it must hold no keys"):
+        OpenAiConfig(url=f"https://me:{KEY}@api.test/v1")

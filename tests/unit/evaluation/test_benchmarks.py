@@ -1,4 +1,4 @@
-"""Benchmarks are summarised by hand-checkable means; unknown ones are refused."""
+"""Which questions benchmarks ask; unknown ones and pointless settings are refused."""
 
 import pytest
 
@@ -8,13 +8,11 @@ from evaluation.benchmarks import (
     IN_DOMAIN,
     OUT_OF_DOMAIN,
     BenchmarkConfig,
-    BenchmarkScore,
     average_accuracy,
+    k_of,
     select_questions,
-    summarise,
 )
-from evaluation.scoring import AnswerScore
-from evaluation.statistics import wilson_interval
+from evaluation.summaries import ScoredAnswer, summarise
 
 BENCHMARKS = {
     name: tuple(Question(f"{name}-{i}", "?", ("x",)) for i in range(5)) for name in ("a", "b")
@@ -26,26 +24,15 @@ def test_there_are_four_in_domain_and_three_out_of_domain():
     assert not set(IN_DOMAIN) & set(OUT_OF_DOMAIN)
 
 
-def test_means_and_interval():
-    answers = [AnswerScore(1, 1, 1), AnswerScore(0, 0.5, 1), AnswerScore(0, 0, 0)]
-    score = summarise(answers)
-    assert (score.num_questions, score.em, score.f1) == (3, pytest.approx(1 / 3), 0.5)
-    assert score.accuracy == pytest.approx(2 / 3)
-    assert (score.ci_low, score.ci_high) == wilson_interval(2, 3)
-    assert summarise(answers, confidence=0.5).ci_low > score.ci_low
-
-
-def test_nothing_scored_is_no_score_of_zero_for_sure():
-    assert summarise([]) == BenchmarkScore(0, 0.0, 0.0, 0.0, 0.0, 1.0)
-
-
 def test_the_average_is_unweighted():
     scores = {
-        "a": summarise([AnswerScore(1, 1, 1)]),
-        "b": summarise([AnswerScore(0, 0, 0)] * 9),
+        "a": summarise([ScoredAnswer("q", 1.0, 1.0, 1.0, 1.0)]),
+        "b": summarise([ScoredAnswer(f"q{i}", 0.0, 0.0, 0.0, 0.0) for i in range(9)]),
     }
     assert average_accuracy(scores) == 0.5
     assert average_accuracy({}) == 0.0
+    judged = {"a": summarise([ScoredAnswer("q", 0.0, 0.0, 0.0, 1.0)])}
+    assert average_accuracy(judged) == 1.0
 
 
 def test_selection_takes_the_first_questions_of_the_named_benchmarks():
@@ -58,3 +45,30 @@ def test_selection_takes_the_first_questions_of_the_named_benchmarks():
 def test_an_unknown_benchmark_is_named_with_the_known_ones():
     with pytest.raises(UsageError, match=r"'c'.*a, b"):
         select_questions(BENCHMARKS, BenchmarkConfig(names=("c",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"num_attempts": 3}, "temperature 0 makes all attempts alike"),
+        ({"num_attempts": 3, "temperature": 0.6, "pass_k": 4}, "pass_k is 4, but num_attempts 3"),
+    ],
+)
+def test_attempts_that_tell_nothing_are_refused(settings, problem):
+    with pytest.raises(ValueError, match=problem):
+        BenchmarkConfig(**settings)
+
+
+def test_k_is_the_number_of_attempts_unless_said():
+    assert k_of(BenchmarkConfig(num_attempts=4, temperature=0.6)) == 4
+    assert k_of(BenchmarkConfig(num_attempts=4, temperature=0.6, pass_k=2)) == 2
+
+
+def test_what_only_scores_depend_on_leaves_the_answers_alone():
+    plain = BenchmarkConfig()
+    other = BenchmarkConfig(
+        normalisation="deepresearcher", confidence=0.9, judge={"kind": "api", "api": {"model": "m"}}
+    )
+    assert other.sampled_by == plain.sampled_by
+    assert other.scored_by != plain.scored_by
+    assert BenchmarkConfig(top_p=0.95).sampled_by != plain.sampled_by

@@ -25,6 +25,23 @@ texts = st.text(min_size=1, max_size=30).filter(lambda text: text.strip())
         ("fr", [".fr"]),
         ("Sao Tome and Principe", ["São Tomé and Príncipe"]),
         ("Guinea Bissau", ["Guinea-Bissau"]),
+        ("July 4, 1776", ["4 July 1776"]),
+        ("1776-07-04", ["July 4th, 1776"]),
+        ("Thursday, the 4th of July, 1776.", ["4 July 1776"]),
+        ("on 4 July 1776", ["1776/07/04"]),
+        ("25/12/1990", ["December 25, 1990"]),
+        ("The answer is 12/25/1990", ["25 Dec. 1990"]),
+        ("Sept 2001", ["September, 2001"]),
+        ("March 15, 44 BC", ["15 March 44 BCE"]),
+        ("79 CE", ["AD 79"]),
+        ("in 1776", ["1776"]),
+        ("in the year 1776", ["1776"]),
+        ("seven", ["7"]),
+        ("3.5 million people", ["3,500,000"]),
+        ("5 percent", ["5%"]),
+        ("Yes.", ["yes"]),
+        ("Yes, both of them are American.", ["yes"]),
+        ("No, they were not born in one country", ["No"]),
     ],
 )
 def test_right_answers_are_accepted(predicted, golds):
@@ -48,6 +65,27 @@ def test_right_answers_are_accepted(predicted, golds):
         ("3.14", ["314"]),
         ("821 people", ["821 feet"]),
         ("1 2", ["12"]),
+        ("July 5, 1776", ["4 July 1776"]),
+        ("July 1776", ["4 July 1776"]),
+        ("4 July 1776", ["July 1776"]),
+        ("4 July", ["4 July 1776"]),
+        ("4 July 1776 or 5 July 1776", ["4 July 1776"]),
+        ("4 or 5 July 1776", ["4 July 1776"]),
+        ("03/04/1990", ["3 April 1990"]),
+        ("03/04/1990", ["4 March 1990"]),
+        ("30 February 1990", ["1 March 1990"]),
+        ("44", ["44 BC"]),
+        ("probably 1776", ["1776"]),
+        ("1776 and 1777", ["1776"]),
+        ("seven", ["8"]),
+        ("3.5 million", ["3,500"]),
+        ("5 percent", ["5 people"]),
+        ("yes and no", ["yes"]),
+        ("Yes, but only one of them", ["yes"]),
+        ("Yes, they are not", ["yes"]),
+        ("Yes, or no", ["no"]),
+        ("No", ["yes"]),
+        ("Yes, Paris", ["Paris"]),
         ("", ["Paris"]),
         ("   ", ["%"]),
         (None, ["Paris"]),
@@ -68,9 +106,10 @@ def test_f1_by_hand():
     assert score_answer("Paris", ["London", "city of Paris"]).f1 == pytest.approx(0.5)
 
 
-def test_what_normalisation_would_empty_is_kept():
-    assert normalise_squad("A") == "a"
-    assert score_answer("The", ["A"]) == AnswerScore(0.0, 0.0, 0.0)
+def test_what_normalisation_empties_is_equal_to_squad_and_not_to_the_rule():
+    assert normalise_squad("A") == ""
+    assert score_answer("The", ["A"]) == AnswerScore(1.0, 1.0, 0.0)
+    assert score_answer("A", ["A"]).accuracy == 1.0
 
 
 def test_a_question_without_right_answers_is_a_mistake():

@@ -8,12 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from chat_server import ChatServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import question, trajectory
 
 from agents.errors import StageError, StoreError
 from agents.trajectory import StopReason, Trajectory
+from evaluation.judging.config import JudgeConfig
+from evaluation.judging.marks import Grade, Mark
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.filter import filter_stage
@@ -23,10 +26,24 @@ from tasks.rows import question_row, trajectory_row
 from tasks.tables import conform, kind_of
 from training.config import RewardConfig
 from training.filters import signature_of
+from training.judged_answers import JudgedAnswers
 from training.rewards import reward_of, reward_table
 
 QUESTIONS = {q: question(q) for q in ("q0", "q1")}
-GOLDS = {q: asked.answers for q, asked in QUESTIONS.items()}
+JUDGE = {"kind": "api", "api": {"model": "m"}}
+GRADES = {"the EUR": Grade.CORRECT, "euro franc": Grade.UNJUDGED}
+
+
+class WrittenJudge:
+    """Says what was written down; all else is wrong."""
+
+    identity = "written"
+
+    def mark(self, items):
+        return [Mark(GRADES.get(i.predicted, Grade.INCORRECT), "so", "written") for i in items]
+
+    def close(self) -> None: ...
+
 
 drawn = st.lists(
     st.builds(
@@ -66,7 +83,8 @@ def written(folder: Path, trajectories: list[Trajectory]) -> Path:
     st.builds(
         RewardConfig,
         kind=st.sampled_from(["evolvesearch", "webdancer"]),
-        answer=st.sampled_from(["accuracy", "f1", "em"]),
+        answer=st.sampled_from(["accuracy", "f1", "em", "judge"]),
+        judge=st.just(JudgeConfig.model_validate(JUDGE)),
     ),
 )
 def test_a_table_is_rewarded_as_its_rows_are(
@@ -74,11 +92,12 @@ def test_a_table_is_rewarded_as_its_rows_are(
 ) -> None:
     trajectories = made(rows)
     file = written(tmp_path_factory.mktemp("t"), trajectories)
-    table = reward_table(filter_columns(file, signatures=False), GOLDS, config)
+    judged = JudgedAnswers(WrittenJudge())
+    table = reward_table(filter_columns(file, signatures=False), QUESTIONS, config, judged)
     by_id = {row["trajectory_id"]: row for row in table.to_pylist()}
     assert len(by_id) == len(trajectories)
     for each in trajectories:
-        reward = reward_of(each, QUESTIONS[each.question_id], config)
+        reward = reward_of(each, QUESTIONS[each.question_id], config, judged)
         row = by_id[each.trajectory_id]
         # Bit for bit: digests of rewards must not depend on the way they are computed.
         assert (row["format"], row["answer"], row["total"]) == (
@@ -162,6 +181,25 @@ def test_the_stage_writes_rewards_verdicts_and_examples(store: ArtifactStore) ->
     }
     kinds = [parent.kind for parent in store.manifest(done["refs"]["sft_examples"]).parents]
     assert kinds == ["questions", "trajectories", "rewards", "verdicts"]
+
+
+def test_a_judge_rewards_and_the_store_keeps_what_it_said(
+    store: ArtifactStore, chat_server: ChatServer
+) -> None:
+    chat_server.by_text = {'"franc"': '{"judgement": "Correct"}'}
+    api = {"url": chat_server.url, "model": "m", "key_variable": ""}
+    reward = {"answer": "judge", "judge": {"kind": "api", "prompt": "webdancer", "api": api}}
+    done = stage(store, reward=reward)
+    rewards = store.read_table(done["refs"]["rewards"]).to_pylist()
+    assert [row["total"] for row in rewards] == [1.0, 1.0, 0.0, None]
+    # "euro" is an exact match, and a malformed answer is not judged.
+    assert len(chat_server.asked) == 1
+    # Prices make no other rewards; another filter asks nobody about what is known.
+    api |= {"input_price": 1.0}
+    assert stage(store, reward=reward)["refs"] == done["refs"]
+    again = stage(store, reward=reward, filter={"top_k": 1})
+    assert again["metrics"]["num_kept"] == 1
+    assert len(chat_server.asked) == 1
 
 
 def test_another_rule_comes_to_lie_beside_the_first(store: ArtifactStore) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,18 +24,22 @@ from agents.engines.config import EngineConfig
 from agents.errors import MemoryNeedError, UsageError
 from tasks.config import StageConfig
 from tasks.memory_advice import memory_advice
+from tasks.training_memory import training_needs
 from training.config import TrainingConfig
 from training.device_peaks import peak_of, utilisation
+from training.launch.config import LoraConfig
+from training.lora import adapters
 from training.memory_check import MemoryNeed, advice, check_memory
 from training.memory_estimate import (
     GIB,
-    Batch,
     Ranks,
+    estimate_engine,
     estimate_training,
+    handed_over,
     keys_values,
-    largest_batch,
 )
 from training.memory_limits import free_memory
+from training.memory_pass import Batch, largest_batch
 from training.model_shape import ModelShape
 from training.reports import StepReport
 
@@ -74,6 +81,21 @@ def test_a_folder_that_does_not_tell_is_named(tmp_path: Path) -> None:
         ModelShape.of_folder(tmp_path / "none")
 
 
+@pytest.mark.parametrize("targets", ["all-linear", "attention"])
+@pytest.mark.parametrize("config", [LlamaConfig(**SIZES, head_dim=16), Qwen2Config(**SIZES)])
+def test_the_config_alone_tells_how_many_weights_adapters_have(
+    config: PretrainedConfig, targets: str
+) -> None:
+    from peft import get_peft_model
+
+    lora = LoraConfig(enabled=True, rank=5, targets=targets)  # type: ignore[arg-type]
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        found = get_peft_model(model, adapters(lora, dropout=False)).get_nb_trainable_parameters()
+    shape = ModelShape.of_config(config.to_dict())
+    assert shape.adapter_weights(5, attention_only=targets == "attention") == found[0]
+
+
 BATCHES = st.builds(
     lambda size, longest: Batch(size * longest, size * longest // 3, size, longest),
     st.integers(1, 32),
@@ -89,10 +111,16 @@ def test_it_goes_the_right_way(batch: Batch, bf16: bool, shape: ModelShape) -> N
     longer = Batch(batch.tokens + 64, batch.loss_tokens + 8, batch.num_sequences, batch.longest)
     assert total() < total(longer)
     assert total(gradient_checkpointing=True) < total()
-    assert total(trainable=shape.num_weights // 100) < total() < total(reference=True)
-    stages = [total(ranks=Ranks(8, 1, stage)) for stage in (1, 2, 3)]
+    adapters_only = total(trainable=shape.num_weights // 100)
+    assert total() < total(reference=True)
+    assert adapters_only == total(trainable=shape.num_weights // 100, reference=True)
+    assert total(trainable=100) < adapters_only
+    stages = [total(ranks=Ranks(8, zero_stage=stage)) for stage in (1, 2, 3)]
     assert stages[0] > stages[1] > stages[2]
-    assert total(ranks=Ranks(8, 1, 2, offload=True)) < stages[1]
+    offloaded = Ranks(8, zero_stage=2, offload=True)
+    assert total(ranks=offloaded) == stages[1], "a CPU's memory is where it goes to"
+    on_gpu = {"ranks": offloaded, "device": "cuda"}
+    assert total(**on_gpu) < total(ranks=Ranks(8, zero_stage=2), device="cuda")
     assert total() >= 16 * shape.num_weights, "fp32 weights, gradients and two moments"
 
 
@@ -168,17 +196,64 @@ def test_the_advice_fits_where_anything_does(micro: int, free_gib: int) -> None:
 
 
 def test_an_engine_beside_it_can_be_made_smaller() -> None:
-    from dataclasses import replace
-
     with_engine = replace(
         need(micro_batch_size=1, gradient_checkpointing=True),
         stage="rl",
         engine=EngineConfig(batch_size=256),
         context=8192,
     )
-    assert "engine" in with_engine.estimate().parts
+    assert "engine" in with_engine.worst.process.parts
     assert "engine.batch_size=" in advice(with_engine, 8 * GIB)
     assert replace(with_engine, engine=EngineConfig(kind="vllm")).num_bytes < with_engine.num_bytes
+
+
+def rl_need(ranks: int = 1, deepspeed: str = "off", device: str = "cpu", **more: Any) -> MemoryNeed:
+    config = StageConfig.model_validate(
+        {
+            "training": {
+                "launch": {"num_processes": ranks},
+                "deepspeed": deepspeed,
+                "micro_batch_size": 1,
+                **more,
+            },
+            "rl": {"kl_coefficient": 0.1},
+        }
+    )
+    return training_needs(config, SMOLLM2, bf16=True, device=device)[1]
+
+
+def test_ranks_on_a_cpu_share_one_engine() -> None:
+    alone, ranks = rl_need(), rl_need(2)
+    engine = estimate_engine(SMOLLM2, EngineConfig(), alone.context, bf16=True)
+    assert alone.worst.process.parts["engine"] == ranks.worst.beside.parts["engine"] == engine
+    assert "engine" not in ranks.worst.process.parts
+    assert alone.worst.beside.num_bytes == 0
+    for need in (alone, ranks):
+        every = [need.worst.process.num_bytes] * need.worst.count
+        assert need.num_bytes == sum(every) + need.worst.beside.num_bytes
+    assert ranks.worst.count == 2
+    assert re.search(r"in each of 2 ranks and .*engine .* beside", str(ranks.worst))
+    on_gpu = rl_need(2, device="cuda").worst
+    assert on_gpu.count == 1, "each has a device of its own"
+    assert on_gpu.beside.parts["engine"] == engine, "one shares it with the engine"
+
+
+def test_adapters_take_less_of_training_and_more_of_the_hand_over() -> None:
+    lora = {"lora": {"enabled": True}}
+    everything, few = rl_need(), rl_need(**lora)
+    assert few.num_bytes < everything.num_bytes
+    assert few.worst.process.parts["optimizer"] * 10 < everything.worst.process.parts["optimizer"]
+    assert "reference" in everything.worst.process.parts
+    assert "reference" not in few.worst.process.parts, "the adapters are turned off for it"
+    layers = 4 * SMOLLM2.num_layers * SMOLLM2.layer_weights
+    short = replace(few, batch_of=lambda _: Batch(8, 4, 1, 8))
+    assert short.worst.process.parts["merged weights"] == layers, "nothing else is as large"
+    assert "activations" not in short.worst.process.parts, "not at the same time"
+    gathered = Ranks(2, apart=True, on_machine=2, zero_stage=3)
+    assert handed_over(SMOLLM2, trainable=1000, ranks=gathered) == {
+        "gathered weights": 4 * SMOLLM2.num_weights,
+        "handed-over weights": 4 * SMOLLM2.num_weights,
+    }
 
 
 def test_free_memory_is_the_least_of_machine_and_cgroup(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Packed rows against the plain way: one sequence at a time through the unchanged model."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
 from transformers import Qwen2ForCausalLM as Qwen2
 
@@ -129,6 +131,40 @@ def test_scores_and_gradients_do_not_depend_on_the_tiles(
     grads = torch.autograd.grad(scores.log_probs, leaves, upstream)
     for ours, theirs in zip(grads, torch.autograd.grad(wanted, leaves, upstream), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shapes of all that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: set[torch.Size] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> torch.Tensor:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.made.add(made.shape)
+        return made
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_head_that_does_not_learn_costs_no_gradient(
+    monkeypatch: pytest.MonkeyPatch, learns: bool
+) -> None:
+    monkeypatch.setitem(_TILE_ELEMENTS, "cpu", 1)  # no tile is as large as all of the head
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(150, 8, generator=generator, requires_grad=learns)
+    hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
+    targets = torch.randint(150, (20,), generator=generator)
+    scores = linear_log_probs(hidden, weight, None, targets)
+    with Shapes() as shapes:
+        scores.log_probs.sum().backward()
+    assert (weight.shape in shapes.made) is learns
+    wanted = (hidden @ weight.T).log_softmax(1)[torch.arange(20), targets].sum()
+    assert hidden.grad is not None
+    torch.testing.assert_close(hidden.grad, torch.autograd.grad(wanted, hidden)[0])
 
 
 def test_a_token_that_is_nearly_sure_keeps_its_small_gradient_in_bf16() -> None:

@@ -5,6 +5,7 @@ The times are those of a laptop: a start of two ranks takes about ten seconds of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ from agents.errors import (
     RankMemoryError,
     StageError,
 )
+from agents.interruption import run_interruptibly
+from agents.trajectory import Trajectory
 from training.checkpoints import Checkpoints
 from training.config import TrainingConfig
 from training.launch import group
@@ -123,6 +126,49 @@ def test_a_killed_process_ends_the_deepspeed_ranks_with_one_typed_error(
     assert time.monotonic() - strike.struck_at < END_S
     assert_all_end(strike.processes, within_s=0.0)
     assert list(tmp_path.iterdir()) == [], "nothing half-written is left"
+
+
+@pytest.mark.parametrize("victim", [("rank", 0), ("rank", 1), ("launcher", 0)])
+def test_a_process_that_dies_while_rollouts_are_sampled_ends_them(
+    tiny_policy: Path, tmp_path: Path, victim: tuple[str, int]
+) -> None:
+    name, index = victim
+    struck: list[float] = []
+
+    def kill_and_sample(*_: object) -> list[Trajectory]:
+        os.kill(processes_of(os.getpid())[name][index], signal.SIGKILL)
+        struck.append(time.monotonic())
+        run_interruptibly(asyncio.sleep(2 * END_S))
+        raise AssertionError("the rollouts were awaited to their end")
+
+    with pytest.raises(RankDiedError, match=r"died without a word|killed by SIGKILL"):
+        train_rl(
+            tiny_policy, QUESTIONS, kill_and_sample, parity, lambda _: [1, 2], RL, settings(2),
+            tmp_path / "policy", 5, lambda _: None, lambda *_: None,
+        )  # fmt: skip
+    assert time.monotonic() - struck[0] < END_S / 4
+    assert processes_of(os.getpid()) == {"launcher": [], "rank": []}
+    assert list(tmp_path.iterdir()) == [], "nothing half-written is left"
+
+
+def test_a_rank_that_stops_while_rollouts_are_sampled_ends_them(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    training = settings(2)
+    bounded = training.launch.model_copy(update={"heartbeat_s": 4.0})
+
+    def stop_and_sample(*_: object) -> list[Trajectory]:
+        os.kill(processes_of(os.getpid())["rank"][1], signal.SIGSTOP)
+        run_interruptibly(asyncio.sleep(2 * END_S))
+        raise AssertionError("the rollouts were awaited to their end")
+
+    with pytest.raises(RankHungError, match="gave no sign of life for 4 s"):
+        train_rl(
+            tiny_policy, QUESTIONS, stop_and_sample, parity, lambda _: [1, 2], RL,
+            training.model_copy(update={"launch": bounded}),
+            tmp_path / "policy", 5, lambda _: None, lambda *_: None,
+        )  # fmt: skip
+    assert processes_of(os.getpid()) == {"launcher": [], "rank": []}
 
 
 def test_a_stopped_rank_is_found_by_its_silence(tiny_policy: Path, tmp_path: Path) -> None:

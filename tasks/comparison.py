@@ -1,0 +1,156 @@
+"""Finds what two policies answered under the same settings, and compares it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from agents.errors import UsageError
+from evaluation.comparison import Comparison, compare
+from tasks.artifacts import ArtifactStore
+from tasks.benchmark_rows import PROTOCOL, scored
+from tasks.manifest import Manifest
+from tasks.schemas import POLICIES
+from tasks.selection import GATE_SPLIT
+
+_NOT_OF_A_SCORE = frozenset({"seed", "confidence"})
+"""Parts of a protocol that may differ between scores that are comparable."""
+
+Answered = dict[str, dict[str, float]]
+"""A policy's score of each question, by benchmark and question id."""
+
+
+def compare_policies(
+    store: ArtifactStore,
+    first: Sequence[str],
+    second: Sequence[str],
+    *,
+    across_settings: bool = False,
+    confidence: float = 0.95,
+) -> dict[str, Comparison]:
+    """Compares policies by what the store has of their answers to benchmarks.
+
+    The judge's marks count. What was answered under several settings is compared under those that
+    all policies were measured under, the newest of them.
+
+    Args:
+        store: The store.
+        first: Digests of the first side: a policy, or one a seed.
+        second: Digests of the second side.
+        across_settings: Whether policies that were measured differently may be compared.
+        confidence: Confidence level of intervals, and of calling a difference significant.
+
+    Raises:
+        UsageError: A policy has no answers, or they have no benchmark and setting in common.
+    """
+    measured = {digest: _measured(store, digest) for digest in dict.fromkeys((*first, *second))}
+    for digest, settings in measured.items():
+        if not settings:
+            raise UsageError(
+                f"policy {digest[:12]} has answered no benchmark in this store: "
+                f"evolvesearch benchmark --policy {digest[:12]}"
+            )
+    shared = [
+        setting
+        for setting in measured[first[0]]
+        if all(setting in settings for settings in measured.values())
+    ]
+    if not shared and not across_settings:
+        raise UsageError(
+            f"these policies were not measured alike ({_difference(measured)}): measure them alike "
+            "with `evolvesearch benchmark`, or give --across-settings"
+        )
+    sides = [
+        [_answers(measured[digest], shared if not across_settings else None) for digest in side]
+        for side in (first, second)
+    ]
+    found = compare(*sides, confidence=confidence)
+    if not found:
+        raise UsageError("these policies have no question of a benchmark in common")
+    return found
+
+
+def run_comparison(
+    store: ArtifactStore, iterations: Sequence[Mapping[str, Any]], confidence: float = 0.95
+) -> dict[str, Any]:
+    """How a run's last policy differs from its first, for its document.
+
+    Args:
+        store: The store.
+        iterations: Entries of the run's document, the base policy first.
+        confidence: Confidence level of intervals, and of calling a difference significant.
+
+    Returns:
+        Comparisons as JSON values by benchmark; none where there is nothing to compare.
+    """
+    if len(iterations) < 2:
+        return {}
+    first, last = (iterations[place]["policy"] for place in (0, -1))
+    if not all(_measured(store, digest) for digest in (first, last)):
+        return {}
+    found = compare_policies(store, [first], [last], across_settings=True, confidence=confidence)
+    return {name: asdict(comparison) for name, comparison in found.items()}
+
+
+def _measured(store: ArtifactStore, policy: str) -> dict[str, Answered]:
+    """A policy's answers by the settings they were measured under, the newest first."""
+    settings: dict[str, Answered] = defaultdict(dict)
+    for manifest in _answers_of(store, policy):
+        protocol = manifest.metadata.get(PROTOCOL, {})
+        relevant = {key: protocol[key] for key in protocol if key not in _NOT_OF_A_SCORE}
+        setting = settings[json.dumps(relevant, sort_keys=True)]
+        for name, answers in _scores(store, manifest, policy).items():
+            setting.setdefault(name, answers)
+    return {setting: answered for setting, answered in settings.items() if answered}
+
+
+def _answers_of(store: ArtifactStore, policy: str) -> Iterator[Manifest]:
+    for manifest in reversed(store.manifests()):
+        asked = any((p.kind, p.digest) == (POLICIES, policy) for p in manifest.parents)
+        if manifest.ref.kind == "answers" and asked:
+            yield manifest
+
+
+def _scores(store: ArtifactStore, manifest: Manifest, policy: str) -> Answered:
+    """Mean mark of each question; those that the judge failed on are left out."""
+    marks: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in store.read_table(manifest.ref).to_pylist():
+        correct = scored(row).correct
+        if row["policy"] == policy and row["benchmark"] != GATE_SPLIT and correct is not None:
+            marks[row["benchmark"]][row["question_id"]].append(correct)
+    return {
+        name: {question: fmean(values) for question, values in questions.items()}
+        for name, questions in marks.items()
+    }
+
+
+def _answers(measured: Mapping[str, Answered], shared: Sequence[str] | None) -> Answered:
+    """The newest answers to each benchmark, under the shared settings if there are any."""
+    answers: Answered = {}
+    for setting in measured if shared is None else shared:
+        for name, scores in measured[setting].items():
+            answers.setdefault(name, scores)
+    return answers
+
+
+def _difference(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """What differs between the newest settings of the policies, in words."""
+    newest = [json.loads(next(iter(settings))) for settings in measured.values()]
+    keys = sorted(set().union(*newest))
+    differing = {
+        key: [setting.get(key) for setting in newest]
+        for key in keys
+        if len({json.dumps(setting.get(key)) for setting in newest}) > 1
+    }
+    return "; ".join(
+        f"{key} {' or '.join(_short(value) for value in dict.fromkeys(map(str, values)))}"
+        for key, values in differing.items()
+    )
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 24 else f"{value[:12]}…"
