@@ -141,6 +141,7 @@ def test_a_training_has_to_begin(ranks: Ranks) -> None:
 
 def test_something_has_to_come_of_ranks_that_are_waited_for(ranks: Ranks) -> None:
     ranks.begin()
+    ranks.watch.begin_waiting()
     ranks.watch.end_waiting()
     for _ in range(30):  # rollouts may take longer than a step
         ranks.pass_time(20.0, 0, 1)
