@@ -127,10 +127,28 @@ def _import(settings: Settings, config: EvolutionConfig, options: Mapping[str, A
         from tasks.benchmark_files import benchmark_questions
         from tasks.references import reference_of
 
+        store = ArtifactStore.open(config.store)
         run = options["name"] or config.default_run_name
-        return reference_of(
-            benchmark_questions(ArtifactStore.open(config.store), config, run, questions="")
-        )
+        imported = benchmark_questions(store, config, run, questions="")
+        counts = store.manifest(imported).metadata["benchmarks"]
+    _tell_flaws(config.benchmark.file, counts)
+    return reference_of(imported)
+
+
+_FLAWS = {
+    "num_duplicates": "stand twice",
+    "num_long_golds": "have only long right answers",
+    "num_yes_no": "are answered by yes or no",
+    "num_left_out": "are left out",
+}
+
+
+def _tell_flaws(file: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says on standard error what is wrong with a file, in one line; nothing where all is well."""
+    totals = {key: sum(row[key] for row in counts.values()) for key in _FLAWS}
+    found = [f"{number:,} {_FLAWS[key]}" for key, number in totals.items() if number]
+    if found:
+        click.echo(f"of the questions of {file}, {', '.join(found)} (see --dry-run)", err=True)
 
 
 def _count(

@@ -7,6 +7,7 @@ that a file of it can be used in its place.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,11 +88,13 @@ def _load(where: HubSet, known: KnownSet | None) -> list[Row]:
         config, split = where.config or None, where.split
         if not split:
             splits = get_dataset_split_names(where.repository, config)
-            split = next((name for name in _FOR_TESTS if name in splits), splits[0])
-            if split not in _FOR_TESTS and len(splits) > 1:
+            split = next((name for name in _FOR_TESTS if name in splits), "")
+            if not split and len(splits) != 1:
                 raise UsageError(
-                    f"{where} has the splits {', '.join(splits)}: name one, as {where}@{splits[0]}"
+                    f"{where} has the splits {', '.join(splits) or 'none'}: name one, as "
+                    f"{where}@SPLIT"
                 )
+            split = split or splits[0]
         rows = load_dataset(where.repository, config, split=split).to_list()
     if not rows:
         raise UsageError(f"{where} holds no question")
@@ -106,11 +109,11 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from httpx import HTTPError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
     datasets.disable_progress_bars()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
     except (DatasetsError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
@@ -120,7 +123,7 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
             raise UsageError(f"there is no set {where} on the Hub, or it is private") from error
         raise _failed(str(where), error) from error
     finally:
-        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(verbosity)
 
 
 def _gated(where: HubSet) -> UsageError:

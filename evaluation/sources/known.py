@@ -146,7 +146,11 @@ KNOWN: dict[str, KnownSet] = {
         KnownSet(
             name="frames",
             owner="Google",
-            where=HubSet("google/frames-benchmark", "", "test"),
+            # The file itself: `datasets` would read an answer `None` as a missing one.
+            where=FileAt(
+                "https://huggingface.co/datasets/google/frames-benchmark/resolve/main/test.tsv",
+                ".tsv",
+            ),
             licence="Apache-2.0",
             num_questions=824,
             home="https://huggingface.co/datasets/google/frames-benchmark",

@@ -142,17 +142,17 @@ def _browsecomp(cells: Cells) -> Draft:
 
 
 def _frames(cells: Cells) -> Draft:
-    links = cells.get("wiki_links") or ""
-    titles = ast.literal_eval(links) if isinstance(links, str) and links else links
+    """FRAMES: the articles that a question needs stand as the text of a Python list."""
     return Draft(
         text=text_of(cells["prompt"]),
         answers=(text_of(cells["answer"]),),
-        num_hops=len(titles),
+        num_hops=str(cells.get("wiki_links") or "").count("://"),
         kind=text_of(cells["reasoning_types"]),
     )
 
 
 def _simpleqa(cells: Cells) -> Draft:
+    """SimpleQA, and its verified edition, which has columns for what the first packs into one."""
     metadata = cells.get("metadata") or {}
     if isinstance(metadata, str):
         metadata = ast.literal_eval(metadata)

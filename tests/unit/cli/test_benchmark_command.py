@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.trajectory import Question
+from deployments.cli.benchmark import _tell_flaws
 from deployments.cli.main import execute
 from tasks.artifacts import ArtifactStore
 from tasks.rows import question_row
@@ -61,6 +62,19 @@ def test_the_table_of_a_dry_run(questions_file, capsys):
     assert "triviaqa" in shown
     assert "bamboogle" not in shown
     assert "2 of 2 would be asked." in shown
+
+
+def test_flaws_are_told_in_one_line_where_the_questions_are_asked(capsys):
+    sound = {"num_duplicates": 0, "num_long_golds": 0, "num_yes_no": 0, "num_left_out": 0}
+    _tell_flaws("q.csv", {"nq": sound})
+    assert capsys.readouterr().err == ""
+    _tell_flaws(
+        "q.csv", {"nq": sound | {"num_long_golds": 1_126}, "gaia": {**sound, "num_left_out": 2}}
+    )
+    assert capsys.readouterr().err == (
+        "of the questions of q.csv, 1,126 have only long right answers, 2 are left out "
+        "(see --dry-run)\n"
+    )
 
 
 def test_a_dry_run_without_a_file_counts_the_questions_of_the_store(tmp_path, capfd):

@@ -66,6 +66,10 @@ def test_another_corpus_is_another_web_of_the_same_questions(store, tmp_path):
         digests.add(ref.digest)
     assert len(webs) == 3
     assert "" not in webs
+    moved = tmp_path / "elsewhere.jsonl"
+    moved.write_text("two")
+    again = benchmark_questions(store, config_of(file, (str(moved),)), "r", "")
+    assert web_digest(store, again) in webs
     assert len(digests) == 1
 
 
@@ -85,7 +89,7 @@ def test_a_file_stands_in_for_the_questions_of_a_run(store, tmp_path):
     Path(config.benchmark.file).unlink()
     assert benchmark_questions(store, config, "r", reference_of(imported)) == imported
     with pytest.raises(UsageError, match="no file"):
-        check_inputs(config)
+        check_inputs(config.model_copy(update={"model": "tiny"}))
     with pytest.raises(UsageError, match="no file"):
         benchmark_questions(store, config, "r", of_run)
 

@@ -10,6 +10,7 @@ import pytest
 from deployments.cli.main import execute
 from tasks.artifacts import ArtifactStore
 from tasks.references import resolve
+from training.tiny import make_tiny_policy
 
 pytestmark = pytest.mark.assets
 
@@ -54,13 +55,18 @@ def test_a_policy_of_a_run_answers_a_files_questions(rehearsal, arguments, capfd
     assert again["inputs"]["questions"] == document["inputs"]["questions"]
 
 
-def test_a_model_folder_is_scored_on_a_store_without_any_run(rehearsal, arguments, tmp_path, capfd):
-    origin = ArtifactStore.open(rehearsal.config.store.uri)
-    folder = origin.policy_folder(resolve(origin, "policies", rehearsal.name))
+def test_a_model_folder_is_scored_on_a_store_without_any_run(
+    prefect_api, arguments, tmp_path, capfd
+):
+    texts = [f"Who lives in {place}? Ada lives in {place}." for place in ("Lyon", "Graz")] * 50
+    folder = make_tiny_policy(tmp_path / "model", texts, seed=0, vocabulary=270)
     given = ["--policy", str(folder), "--store", str(tmp_path / "store")]
+    given += ["--set", "agents.max_context_tokens=2048"]
     assert execute([*arguments, *given]) == 0
     document = json.loads(capfd.readouterr().out)
     assert document["status"] == "done"
     assert set(document["benchmarks"]) == {"triviaqa", "mine"}
-    assert execute([*arguments, *given]) == 0
-    assert json.loads(capfd.readouterr().out)["reused"] is True
+    assert execute([*arguments, *given, "--name", "another"]) == 0
+    again = json.loads(capfd.readouterr().out)
+    assert again["reused"] is True
+    assert again["artifacts"] == document["artifacts"]
