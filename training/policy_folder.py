@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -62,16 +62,16 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} is not a model folder: it has no config.json")
-    model: PreTrainedModel
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, SafetensorError) as error:
         line = str(error).strip().split("\n", 1)[0]
         raise UsageError(f"cannot load the model in {folder}: {line}") from error
+    model: PreTrainedModel = loaded[0]
     # The library would make them up, with a warning at most.
-    if lacking := sorted(found["missing_keys"]):
+    if lacking := sorted(loaded[1]["missing_keys"]):
         raise UsageError(
             f"the model in {folder} lacks {len(lacking)} of its weights, such as {lacking[0]}: "
             "fetch or copy it again"
