@@ -20,7 +20,7 @@ from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
-from flows.stages import benchmark, cold_start, construct, filter_, sft
+from flows.stages import benchmark, closed_book, cold_start, construct, filter_, sft
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.construct import check_inputs
@@ -105,7 +105,17 @@ def run_context(
     )
 
 
-STAGES = ("construct", "cold_start", "rollout", "filter", "sft", "rl", "gate", "benchmark")
+STAGES = (
+    "construct",
+    "closed_book",
+    "cold_start",
+    "rollout",
+    "filter",
+    "sft",
+    "rl",
+    "gate",
+    "benchmark",
+)
 """Names of the stages, as their records and `--redo` call them."""
 
 
@@ -149,6 +159,8 @@ def _begin(config: EvolutionConfig, context: StageContext, report: RunReport) ->
     base_context = context.model_copy(update={"subject": "base"})
     made = construct(config, context)
     questions, base = made["questions"], made["policy"]
+    if config.closed_book.attempts:
+        questions = closed_book(config, context, questions, base).get("questions", questions)
     scored = benchmark(config, base_context, questions, base)
     report.add("base", base, True, scored["benchmarks"])
     if not config.cold_start.enabled:

@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 
 from flows.config import EvolutionConfig
 from tasks.benchmark import score_policy
+from tasks.closed_book import find_known
 from tasks.cold_start import build_trajectories
 from tasks.config import StageContext
 from tasks.construct import construct_inputs
@@ -50,6 +51,21 @@ def construct(config: EvolutionConfig, context: StageContext) -> References:
         context: Run and iteration.
     """
     return _report(construct_inputs(config, context))
+
+
+@flow(name="closed-book", flow_run_name=_flow_run_name)
+def closed_book(
+    config: EvolutionConfig, context: StageContext, questions: str, policy: str
+) -> References:
+    """Finds the training questions that a policy answers without any tool.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the policy.
+    """
+    return _report(find_known(config, context, questions, policy))
 
 
 @flow(name="cold-start", flow_run_name=_flow_run_name)

@@ -14,6 +14,7 @@ from agents.configuration import Config
 from agents.engines.config import EngineConfig
 from agents.web.config import WebConfig
 from evaluation.benchmarks import BenchmarkConfig
+from evaluation.contamination.closed_book import ClosedBookConfig
 from evaluation.gate import GateConfig
 from evaluation.questions.config import QuestionsConfig
 from tasks.storage.config import StoreConfig
@@ -61,6 +62,8 @@ class StageConfig(Config):
     """The offline web."""
     questions: QuestionsConfig = QuestionsConfig()
     """Training, gate and benchmark questions."""
+    closed_book: ClosedBookConfig = ClosedBookConfig()
+    """Training questions that the base policy answers without tools."""
     cold_start: ColdStartConfig = ColdStartConfig()
     """Trajectories built from known chains, before the first iteration."""
     rollout: RolloutConfig = RolloutConfig()

@@ -324,6 +324,22 @@ _BENCHMARKS = TableKind(
     ),
 )
 
+_CLOSED_BOOK = TableKind(
+    "closed_book",
+    "What the base policy knows of one training question, asked without any tool.",
+    ("policy", "question_id"),
+    pa.schema(
+        [
+            column("policy", _TEXT, "Digest of the policy."),
+            column("question_id", _TEXT, "The question."),
+            column("num_attempts", _INT, "Answers sampled, failed attempts left out."),
+            column("num_right", _INT, "Those of them that are right."),
+            column("known", _FLAG, "Whether any is right (pass@k)."),
+            column("answers", pa.list_(_TEXT), "The answers, where there was one."),
+        ]
+    ),
+)
+
 _TRAINING_STEPS = TableKind(
     "training_steps",
     "One optimizer step of SFT or RL; a stage at work shows those that it has done.",
@@ -381,6 +397,7 @@ TABLES: Mapping[str, TableKind] = {
         _SFT_EXAMPLES,
         _ANSWERS,
         _BENCHMARKS,
+        _CLOSED_BOOK,
         _TRAINING_STEPS,
     )
 }

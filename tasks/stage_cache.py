@@ -34,6 +34,7 @@ _CODE_OF: Mapping[str, tuple[str, ...]] = {
     "sft": _LIBRARIES,
     "rl": _LIBRARIES,
     "benchmark": _QUESTIONS,
+    "closed_book": _QUESTIONS,
     "benchmark_rollouts": _AGENTS,
 }
 """Source folders that each stage runs through; a stage not named here runs through all."""

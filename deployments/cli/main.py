@@ -37,6 +37,9 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
     },
     "One stage alone, on artifacts of the store": {
         "construct": _Command("stages:construct", "Build web, questions and base policy."),
+        "closed-book": _Command(
+            "stages:closed_book", "Find training questions that need no search."
+        ),
         "cold-start": _Command("stages:cold_start", "Build trajectories from known chains."),
         "rollout": _Command("stages:rollout", "Sample trajectories of a policy."),
         "filter": _Command("stages:filter_", "Reward trajectories and keep the best."),
@@ -52,6 +55,9 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "show": _Command("store:show", "Show a run: stages, scores, filter funnel."),
         "compare": _Command("compare:compare", "Compare two policies on the same questions."),
         "curve": _Command("curve:curve", "Show how a training's figures moved, as a picture, too."),
+        "contamination": _Command(
+            "contamination:contamination", "Find test questions among the training questions."
+        ),
         "sql": _Command("store:sql", "Query the store with SQL."),
         "lineage": _Command("lineage:lineage", "Show what something was made from and led to."),
         "verify": _Command("care:verify", "Recompute every digest of the store."),

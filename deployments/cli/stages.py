@@ -68,6 +68,20 @@ def construct(**options: Any) -> None:
     run_stage("construct", "construct", (), **options)
 
 
+@click.command(name="closed-book")
+@stage_options("questions", "policy", iteration=0)
+def closed_book(**options: Any) -> None:
+    """Count the training questions that a policy answers without any tool, and drop them.
+
+    \b
+    Examples:
+      evolvesearch closed-book --set closed_book.attempts=10
+      evolvesearch closed-book --policy ./my-model --set closed_book.attempts=10 \\
+          --set closed_book.num_questions=200 --set closed_book.drop=true
+    """
+    run_stage("closed_book", "closed_book", ("questions", "policy"), **options)
+
+
 @click.command(name="cold-start")
 @stage_options("questions", "policy", iteration=0)
 def cold_start(**options: Any) -> None:
@@ -251,6 +265,7 @@ def _show(console: Console, settings: Settings, document: Mapping[str, Any]) -> 
 
 _AFTER = {
     "construct": "cold-start",
+    "closed_book": "cold-start",
     "cold_start": "filter",
     "rollout": "filter",
     "filter": "sft",

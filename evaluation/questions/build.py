@@ -55,9 +55,9 @@ def build_questions(graph: FactGraph, config: QuestionsConfig, seed: int) -> Que
     """
     builder = _Builder(graph, config, seed)
     benchmarks = builder.benchmarks()
-    gate = builder.gate()
-    held = {fold(q.text) for questions in (gate, *benchmarks.values()) for q in questions}
-    training = builder.training(held)
+    reported = {fold(q.text) for questions in benchmarks.values() for q in questions}
+    gate = builder.gate(reported)
+    training = builder.training(reported | {fold(question.text) for question in gate})
     return QuestionSet(training=training, gate=gate, benchmarks=benchmarks)
 
 
@@ -91,11 +91,18 @@ class _Builder:
             )
         return built
 
-    def gate(self) -> tuple[Question, ...]:
-        """The gate's questions, from the in-domain families."""
+    def gate(self, reported: set[str]) -> tuple[Question, ...]:
+        """The gate's questions, from the in-domain families.
+
+        Args:
+            reported: Folded texts of all benchmark questions; a gate question from a file that is
+                worded like one of them is left out, or policies would be chosen by what is
+                reported of them.
+        """
         config = self._config
         if config.gate_file:
-            return read_file(Path(config.gate_file), "gate").questions[: config.num_gate]
+            kept = _unlike(config.gate_file, "gate", reported, "a benchmark question")
+            return kept[: config.num_gate]
         self._need_facts("gate")
         pools = [self._pools(family, "gate", "gate") for family in IN_DOMAIN]
         return self._take(pools, config.num_gate, "gate", "questions.num_gate")
@@ -109,12 +116,7 @@ class _Builder:
         """
         config = self._config
         if config.training_file:
-            loaded = read_file(Path(config.training_file), "train").questions
-            kept = tuple(question for question in loaded if fold(question.text) not in held)
-            if not kept:
-                raise UsageError(
-                    f"{config.training_file}: every question is also a gate or benchmark question"
-                )
+            kept = _unlike(config.training_file, "train", held, "a gate or benchmark question")
             return kept[: config.num_training]
         self._need_facts("training")
         pools = [self._pools(family, "train", "train") for family in IN_DOMAIN]
@@ -161,3 +163,16 @@ class _Builder:
                 f"there are no facts to build {split} questions from: set "
                 f"questions.{split}_file, or web.embedded = true"
             )
+
+
+def _unlike(path: str, split: str, taken: set[str], whose: str) -> tuple[Question, ...]:
+    """Questions of a file, without those that are worded like one of other splits.
+
+    Raises:
+        UsageError: None is left.
+    """
+    read = read_file(Path(path), split).questions
+    kept = tuple(question for question in read if fold(question.text) not in taken)
+    if not kept:
+        raise UsageError(f"{path}: every question is also {whose}")
+    return kept

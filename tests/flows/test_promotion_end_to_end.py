@@ -25,13 +25,17 @@ from tasks.runs import RunLog
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 
 NUM = 12
+REWORDED = ("{0}?", "{0}", "{0}.", "Please: {0}?", "{0}, please?")
+"""How the gate asks what the cold start was built from: the better a tiny policy has learnt its
+questions, the more of these it bears."""
 SETTINGS: dict[str, Any] = {
     "questions.num_training": NUM,
-    "questions.num_gate": NUM,
+    "questions.num_gate": NUM * len(REWORDED),
     "questions.num_per_benchmark": 1,
     "cold_start.num_questions": NUM,
     "rollout.num_questions": NUM,
-    "gate.num_questions": NUM,
+    "rollout.num_rollouts": 8,
+    "gate.num_questions": NUM * len(REWORDED),
     "benchmark.names": '["more_hops"]',
     "benchmark.num_questions": 1,
     "sft.start_from": "previous",
@@ -42,17 +46,19 @@ WORSE = {"rl.learning_rate": 0.3, "rl.num_steps": 1, "iterations": 2}
 
 
 class Runs:
-    """Runs of one store whose gate asks what the cold start was built from.
-
-    A tiny policy knows nothing else, so that is where better and worse show.
-    """
+    """Runs of one store whose gate asks what a tiny policy knows: what it was trained on."""
 
     def __init__(self, folder: Path) -> None:
         self.store = ArtifactStore.open(folder / "store")
         gate = folder / "gate.jsonl"
-        config = load_profile("smoke", SETTINGS)
+        # Its training questions do not depend on the gate's, of which the facts give fewer.
+        config = load_profile("smoke", {**SETTINGS, "questions.num_gate": NUM})
         built = build_questions(open_web(config.web).graph, config.questions, config.seed)
-        lines = [{"question": q.text, "answers": list(q.answers)} for q in built.training]
+        lines = [
+            {"question": wording.format(q.text.rstrip("?")), "answers": list(q.answers)}
+            for q in built.training
+            for wording in REWORDED
+        ]
         gate.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         self._settings = {**SETTINGS, "questions.gate_file": gate}
 
