@@ -20,7 +20,7 @@ from agents.progress import progress
 from evaluation.sources.known import FileAt, FileOfPackage, HubSet, KnownSet
 from evaluation.sources.rows import Row, read_rows
 
-_HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w.-]+))?(?:@([\w.-]+))?")
+_HUB = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:/([\w.-]+))?(?:@([\w.-]+))?")
 _FOR_TESTS = ("test", "validation", "dev", "main")
 """Splits to read where none is named, the first that there is."""
 _TIMEOUT_S = 30.0

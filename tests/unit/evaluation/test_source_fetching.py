@@ -162,7 +162,7 @@ def test_names_of_sets_on_the_hub():
     assert hub_set("me/set") == HubSet("me/set")
     assert hub_set("me/set/config@dev") == HubSet("me/set", "config", "dev")
     assert str(hub_set("me/set/config@dev")) == "hub:me/set/config@dev"
-    for wrong in ("set", "me/set@", "../set/x/y", "me/set/config/more"):
+    for wrong in ("set", "me/set@", "../set", "me/../set", "me/set/config/more"):
         with pytest.raises(UsageError, match="hub:OWNER/NAME"):
             hub_set(wrong)
 
