@@ -41,7 +41,8 @@ SETTINGS: dict[str, Any] = {
 }
 BETTER = {"rl.enabled": "false"}
 """A second fine-tuning, on the policy's own right rollouts, sharpens what the first has begun."""
-WORSE = {"rl.learning_rate": 0.3, "rl.num_steps": 1, "iterations": 2}
+WORSE = {"rl.learning_rate": 0.3, "rl.num_steps": 1, "rl.temperature": 1.2, "iterations": 2}
+"""Hot rollouts, so that there are wrong ones to learn from, and a step that wrecks everything."""
 
 
 class Runs:
