@@ -7,6 +7,7 @@ that a file of it can be used in its place.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,11 +109,11 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from httpx import HTTPError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
     datasets.disable_progress_bars()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
     except (DatasetsError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
@@ -122,7 +123,7 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
             raise UsageError(f"there is no set {where} on the Hub, or it is private") from error
         raise _failed(str(where), error) from error
     finally:
-        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(verbosity)
 
 
 def _gated(where: HubSet) -> UsageError:
