@@ -263,7 +263,8 @@ class Rollout:
                 for seen in observation.pages
             ]
             self._readings += [
-                PageReading(turn["index"], **asdict(reading)) for reading in observation.readings
+                PageReading(turn=turn["index"], **asdict(reading))
+                for reading in observation.readings
             ]
         except (ToolFailure, asyncio.CancelledError) as failure:
             turn["error"] = str(failure) or "the rollout ended during the call"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agents.tools.base import Reading
+
 
 class StopReason(StrEnum):
     """Why a trajectory ended; every trajectory has exactly one."""
@@ -135,20 +137,14 @@ class PageView:
 
 
 @dataclass(frozen=True, slots=True)
-class PageReading:
-    """One page that a model read for a turn's goal; fields as in `agents.tools.base.Reading`."""
+class PageReading(Reading):
+    """One page that a model read in the course of a trajectory.
+
+    Attributes:
+        turn: Index of the turn whose call had it read.
+    """
 
     turn: int
-    page: str
-    goal: str
-    model: str
-    prompt: str
-    output: str
-    num_attempts: int
-    input_tokens: int
-    output_tokens: int
-    cost: float
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ _MONTHS = {
 _WEEKDAYS = frozenset(
     name.lower() for names in (calendar.day_name, calendar.day_abbr) for name in names
 )
+_DIGIT = re.compile(r"[0-9]")
 _ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
 _NUMERIC = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
@@ -42,6 +43,8 @@ def parse_date(text: str) -> Date | None:
     `03/04/1990` is read by some as March and by others as April: it is no date here, unless the
     day can only be one of both.
     """
+    if _DIGIT.search(text) is None:
+        return None
     lowered = text.strip().rstrip(".").lower()
     if match := _ISO.fullmatch(lowered):
         return _checked(int(match[1]), int(match[3]), int(match[4]))

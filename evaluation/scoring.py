@@ -135,11 +135,12 @@ def is_right(predicted: str, gold: str) -> bool:
     readings = {plain, _LEAD_IN.sub("", plain)}
     if (right := parse_quantity(gold)) is not None:
         return any(_is_quantity(reading, right) for reading in readings)
-    if any(_words(reading) == _words(gold) for reading in readings):
+    words = _words(gold)
+    if any(_words(reading) == words for reading in readings):
         return True
     if (date := parse_date(gold)) is not None:
         return any(parse_date(reading) == date for reading in readings)
-    return any(_verdict(reading) == _words(gold) for reading in readings)
+    return words in ("yes", "no") and any(_verdict(reading) == words for reading in readings)
 
 
 def _is_quantity(text: str, right: tuple[Decimal, str]) -> bool:

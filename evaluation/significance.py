@@ -42,7 +42,9 @@ def mcnemar(only_first: int, only_second: int) -> McNemar:
     half = 2**num_discordant
     tail = sum(math.comb(num_discordant, number) for number in range(fewer + 1))
     exact_p = min(1.0, 2 * tail / half)
-    if only_first == only_second:
+    if not num_discordant:
+        mid_p = 1.0
+    elif only_first == only_second:
         # Half of the middle of the distribution is on either side of it.
         mid_p = 1.0 - math.comb(num_discordant, fewer) / half / 2
     else:

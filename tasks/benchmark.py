@@ -24,7 +24,7 @@ from tasks.construct import web_digest
 from tasks.manifest import ArtifactRef, Manifest
 from tasks.references import resolve
 from tasks.sampled import run_sampling
-from tasks.sampling_inputs import ids_digest, sampling_sections
+from tasks.sampling_inputs import ids_digest, prompt_digest, sampling_sections
 from tasks.selection import GATE_SPLIT, gate_questions, held_out_questions
 from tasks.stage import StageOutcome
 from tasks.stage_cache import stage_key
@@ -195,8 +195,9 @@ def _protocol(
     return {
         "questions": inputs["questions"].digest,
         "corpus": web_digest(store, inputs["questions"]),
-        "search": config.web.search.provider,
-        "prompt": config.agents.prompt,
+        "web": config.web.that_matters,
+        "agents": config.agents.model_dump(mode="json"),
+        "prompt_file": prompt_digest(config),
         "normalisation": benchmark.normalisation,
         **_sampled_by(config, gate),
         "k": 1 if gate else k_of(benchmark),

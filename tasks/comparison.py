@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -14,11 +14,12 @@ from evaluation.comparison import Comparison, compare
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import PROTOCOL, scored
 from tasks.manifest import Manifest
+from tasks.runs import RunLog
 from tasks.schemas import POLICIES
 from tasks.selection import GATE_SPLIT
 
-_NOT_OF_A_SCORE = frozenset({"seed", "confidence"})
-"""Parts of a protocol that may differ between scores that are comparable."""
+_NOT_OF_A_MARK = frozenset({"seed", "confidence", "k", "normalisation"})
+"""Parts of a protocol that judges' marks do not depend on."""
 
 Answered = dict[str, dict[str, float]]
 """A policy's score of each question, by benchmark and question id."""
@@ -75,12 +76,16 @@ def compare_policies(
 
 
 def run_comparison(
-    store: ArtifactStore, iterations: Sequence[Mapping[str, Any]], confidence: float = 0.95
+    store: ArtifactStore,
+    run: str,
+    iterations: Sequence[Mapping[str, Any]],
+    confidence: float = 0.95,
 ) -> dict[str, Any]:
     """How a run's last policy differs from its first, for its document.
 
     Args:
         store: The store.
+        run: Name of the run; only what its own benchmarks asked counts.
         iterations: Entries of the run's document, the base policy first.
         confidence: Confidence level of intervals, and of calling a difference significant.
 
@@ -89,30 +94,37 @@ def run_comparison(
     """
     if len(iterations) < 2:
         return {}
-    first, last = (iterations[place]["policy"] for place in (0, -1))
-    if not all(_measured(store, digest) for digest in (first, last)):
-        return {}
-    found = compare_policies(store, [first], [last], across_settings=True, confidence=confidence)
+    own = {
+        (ref.key, ref.name)
+        for stage in RunLog(store.objects).stages(run)
+        if stage.stage == "benchmark"
+        for ref in stage.artifacts
+    }
+    names = iterations[0]["benchmarks"]
+    sides = []
+    for entry in (iterations[0], iterations[-1]):
+        answers = _answers(_measured(store, entry["policy"], own), None)
+        sides.append({name: answers[name] for name in names if name in answers})
+    found = compare(*([side] for side in sides), confidence=confidence) if all(sides) else {}
     return {name: asdict(comparison) for name, comparison in found.items()}
 
 
-def _measured(store: ArtifactStore, policy: str) -> dict[str, Answered]:
+def _measured(
+    store: ArtifactStore, policy: str, among: Collection[tuple[str, str]] | None = None
+) -> dict[str, Answered]:
     """A policy's answers by the settings they were measured under, the newest first."""
     settings: dict[str, Answered] = defaultdict(dict)
-    for manifest in _answers_of(store, policy):
+    for manifest in reversed(store.manifests()):
+        asked = any((p.kind, p.digest) == (POLICIES, policy) for p in manifest.parents)
+        meant = among is None or (manifest.ref.key, manifest.ref.name) in among
+        if manifest.ref.kind != "answers" or not asked or not meant:
+            continue
         protocol = manifest.metadata.get(PROTOCOL, {})
-        relevant = {key: protocol[key] for key in protocol if key not in _NOT_OF_A_SCORE}
+        relevant = {key: protocol[key] for key in protocol if key not in _NOT_OF_A_MARK}
         setting = settings[json.dumps(relevant, sort_keys=True)]
         for name, answers in _scores(store, manifest, policy).items():
             setting.setdefault(name, answers)
     return {setting: answered for setting, answered in settings.items() if answered}
-
-
-def _answers_of(store: ArtifactStore, policy: str) -> Iterator[Manifest]:
-    for manifest in reversed(store.manifests()):
-        asked = any((p.kind, p.digest) == (POLICIES, policy) for p in manifest.parents)
-        if manifest.ref.kind == "answers" and asked:
-            yield manifest
 
 
 def _scores(store: ArtifactStore, manifest: Manifest, policy: str) -> Answered:
@@ -139,17 +151,27 @@ def _answers(measured: Mapping[str, Answered], shared: Sequence[str] | None) -> 
 
 def _difference(measured: Mapping[str, Mapping[str, Any]]) -> str:
     """What differs between the newest settings of the policies, in words."""
-    newest = [json.loads(next(iter(settings))) for settings in measured.values()]
-    keys = sorted(set().union(*newest))
-    differing = {
-        key: [setting.get(key) for setting in newest]
-        for key in keys
-        if len({json.dumps(setting.get(key)) for setting in newest}) > 1
+    newest = [_flat(json.loads(next(iter(settings)))) for settings in measured.values()]
+    values = {
+        key: list(dict.fromkeys(setting.get(key, "unknown") for setting in newest))
+        for key in sorted(set().union(*newest))
     }
     return "; ".join(
-        f"{key} {' or '.join(_short(value) for value in dict.fromkeys(map(str, values)))}"
-        for key, values in differing.items()
+        f"{key} {' or '.join(_short(value) for value in each)}"
+        for key, each in values.items()
+        if len(each) > 1
     )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings as texts by dotted key."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
 
 
 def _short(value: str) -> str:

@@ -7,6 +7,7 @@ no Parquet string can; they are written as `?`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from agents.snapshots import PageSnapshot
@@ -27,19 +28,7 @@ _TURN_FIELDS = (
     "tool_s",
 )
 _VIEW_FIELDS = ("turn", "tool", "query", "url", "page")
-_READING_FIELDS = (
-    "turn",
-    "page",
-    "goal",
-    "model",
-    "prompt",
-    "output",
-    "num_attempts",
-    "input_tokens",
-    "output_tokens",
-    "cost",
-    "problem",
-)
+_READING_FIELDS = tuple(each.name for each in fields(PageReading))
 _PAGE_FIELDS = ("page", "url", "title", "text_digest", "text", "fetched_at")
 _TRAJECTORY_FIELDS = (
     "trajectory_id",

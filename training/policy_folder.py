@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -56,12 +57,25 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     """Loads a policy in fp32 with the attention of packed batches.
 
     Raises:
-        UsageError: The folder does not hold a model.
+        UsageError: The folder does not hold a model, or not all of its weights.
         StageError: Its architecture is not one that training knows how to pack.
     """
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} is not a model folder: it has no config.json")
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        line = str(error).strip().split("\n", 1)[0]
+        raise UsageError(f"cannot load the model in {folder}: {line}") from error
+    model: PreTrainedModel = loaded[0]
+    # The library would make them up, with a warning at most.
+    if lacking := sorted(loaded[1]["missing_keys"]):
+        raise UsageError(
+            f"the model in {folder} lacks {len(lacking)} of its weights, such as {lacking[0]}: "
+            "fetch or copy it again"
+        )
     if not supports_packing(model):
         raise StageError(
             f"cannot train {model.config.model_type} models with special attention layers: "

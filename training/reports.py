@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,35 @@ class TrainingReport:
     wall_s: float
     precision: str
     steps: tuple[StepReport, ...] = ()
+
+    @classmethod
+    def of_steps(
+        cls,
+        policy: Path,
+        steps: Sequence[StepReport],
+        *,
+        num_examples: int,
+        started: float,
+        precision: str,
+    ) -> Self:
+        """Sums up the steps of a training that has just ended.
+
+        Args:
+            policy: Folder of the trained policy.
+            steps: The step reports, in order.
+            num_examples: Sequences trained on.
+            started: When it began, by `time.perf_counter`.
+            precision: Arithmetic used.
+        """
+        return cls(
+            policy=policy,
+            num_steps=len(steps),
+            num_examples=num_examples,
+            tokens=sum(step.tokens for step in steps),
+            wall_s=time.perf_counter() - started,
+            precision=precision,
+            steps=tuple(steps),
+        )
 
     @property
     def final_loss(self) -> float | None:

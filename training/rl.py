@@ -114,14 +114,12 @@ def train_rl(
                 reporter, checkpointer,
             )  # fmt: skip
         steps = reporter.steps
-    return TrainingReport(
-        policy=output_dir,
-        num_steps=len(steps),
+    return TrainingReport.of_steps(
+        output_dir,
+        steps,
         num_examples=rollouts.num_rollouts,
-        tokens=sum(step.tokens for step in steps),
-        wall_s=time.perf_counter() - started,
+        started=started,
         precision=resolve_precision(training),
-        steps=tuple(steps),
     )
 
 

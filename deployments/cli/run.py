@@ -97,11 +97,14 @@ def _show(settings: Settings, document: Mapping[str, Any]) -> None:
 
 
 def _comparison(config: EvolutionConfig, document: Mapping[str, Any]) -> dict[str, Any]:
+    if len(document["iterations"]) < 2:
+        return {}
     from tasks.artifacts import ArtifactStore
     from tasks.comparison import run_comparison
 
-    store = ArtifactStore.open(config.store)
-    return run_comparison(store, document["iterations"], config.benchmark.confidence)
+    run, iterations = document["run"], document["iterations"]
+    store, confidence = ArtifactStore.open(config.store), config.benchmark.confidence
+    return run_comparison(store, run, iterations, confidence)
 
 
 def _reuse(stages: Sequence[Mapping[str, Any]]) -> str:

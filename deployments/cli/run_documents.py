@@ -85,7 +85,7 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
         "iterations": (iterations := _iterations(store, record, stages)),
-        "comparison": run_comparison(store, iterations),
+        "comparison": run_comparison(store, record.run, iterations),
     }
 
 

@@ -96,7 +96,7 @@ def comparison_table(first: str, second: str, comparisons: Mapping[str, _Row]) -
             percent(row["first"]),
             percent(row["second"]),
             f"{100 * row['difference']:+.1f}",
-            f"{100 * row['ci_low']:+.1f} – {100 * row['ci_high']:+.1f}",
+            f"{100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}",
             f"{row['p_value']:.3f}",
             f"{row['p_adjusted']:.3f}",
             "" if row["significant"] else "n.s.",

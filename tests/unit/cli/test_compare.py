@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import PROTOCOL
 from tasks.comparison import run_comparison
 from tasks.manifest import ArtifactRef
+from tasks.runs import RunLog, StageRecord
 
-RULES = {"judge": "rules", "search": "local", "seed": 0}
+RULES = {"judge": "rules", "web": {"search": "local"}, "seed": 0}
 
 
 class Measured:
@@ -39,7 +41,7 @@ class Measured:
         policy: ArtifactRef,
         marks: Mapping[str, str],
         protocol: Mapping[str, Any] = RULES,
-    ) -> None:
+    ) -> ArtifactRef:
         """Marks by benchmark, one character a question: 1, 0 or ? for unjudged."""
         self.num_written += 1
         rows = [
@@ -68,7 +70,7 @@ class Measured:
             for benchmark, each in marks.items()
             for place, mark in enumerate(each)
         ]
-        self.store.write_table(
+        return self.store.write_table(
             "answers",
             rows,
             stage_key=f"benchmark-{self.num_written}",
@@ -170,12 +172,30 @@ def test_a_policy_without_answers_is_told_how_to_get_some(
     assert f"benchmark --policy {better.digest[:12]}" in capfd.readouterr().err
 
 
+def test_a_difference_in_a_part_of_a_section_is_named_by_its_key(
+    measured: Measured, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base, better = measured.policy("base"), measured.policy("better")
+    measured.answers(base, {"nq": "0000"})
+    measured.answers(better, {"nq": "1111"}, {**RULES, "web": {"search": "serper"}})
+    measured.compare(base.digest, better.digest, code=2)
+    assert "(web.search local or serper)" in capfd.readouterr().err
+
+
 def test_a_runs_gains_are_those_of_its_last_policy_over_its_first(measured: Measured) -> None:
     base, last = measured.policy("base"), measured.policy("last")
-    iterations = [{"policy": base.digest}, {"policy": last.digest}]
-    assert run_comparison(measured.store, iterations) == {}
-    measured.answers(base, {"nq": "0" * 30})
-    measured.answers(last, {"nq": "1" * 30})
-    found = run_comparison(measured.store, iterations)
+    asked = {"benchmarks": {"nq": {}}}
+    iterations = [{"policy": base.digest, **asked}, {"policy": last.digest, **asked}]
+    assert run_comparison(measured.store, "r", iterations) == {}
+    refs = [measured.answers(base, {"nq": "0" * 30}), measured.answers(last, {"nq": "1" * 30})]
+    # Of another run, or not in the run's table: neither counts.
+    measured.answers(last, {"nq": "0" * 30, "musique": "1" * 30})
+    log = RunLog(measured.store.objects)
+    for second, ref in enumerate(refs):
+        started = f"2026-01-02T03:04:0{second}.000+00:00"
+        record = StageRecord("r", second, "benchmark", ref.key, "done", artifacts=(ref,))
+        log.save_stage(replace(record, started_at=started))
+    found = run_comparison(measured.store, "r", iterations)
+    assert list(found) == ["nq"]
     assert (found["nq"]["difference"], found["nq"]["significant"]) == (1.0, True)
-    assert run_comparison(measured.store, iterations[:1]) == {}
+    assert run_comparison(measured.store, "r", iterations[:1]) == {}

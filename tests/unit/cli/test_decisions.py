@@ -62,7 +62,7 @@ def test_force_promote_takes_iterations_or_none_for_all(
 
     def run_evolution(*_: Any, force_promote: Any, **__: Any) -> dict[str, Any]:
         given.append(force_promote)
-        return {"iterations": []}
+        return {"run": "r", "iterations": []}
 
     monkeypatch.setattr(flows.evolve, "run_evolution", run_evolution)
     assert execute(["run", *words, "--json"]) == 0

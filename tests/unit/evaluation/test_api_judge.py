@@ -150,6 +150,7 @@ def test_a_model_that_breaks_the_contract_is_reminded_once_then_unjudged(
     assert (mark.correct, mark.tokens) == (True, 30)
     first, second = chat_server.asked
     assert second["messages"][:2] == first["messages"]
+    assert second["messages"][2] == {"role": "assistant", "content": reply or "…"}
     assert second["messages"][3]["content"].startswith("That was not what was asked for.")
     assert second["temperature"] == 0.0
 

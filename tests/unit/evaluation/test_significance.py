@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from evaluation.seeds import Stratum, crossed_bootstrap
-from evaluation.significance import holm, mcnemar, sign_flip_test
+from evaluation.significance import McNemar, holm, mcnemar, sign_flip_test
 from evaluation.statistics import (
     mean_interval,
     paired_bootstrap,
@@ -20,7 +20,7 @@ from evaluation.statistics import (
     wilson_interval,
 )
 
-COUNTS = [(0, 0), (1, 0), (0, 6), (5, 5), (12, 5), (3, 17), (80, 110), (400, 460)]
+COUNTS = [(1, 0), (0, 6), (5, 5), (12, 5), (3, 17), (80, 110), (400, 460)]
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), COUNTS)
@@ -42,6 +42,7 @@ def test_mid_p_takes_half_of_what_was_seen_from_scipys_binomial(only_first, only
 
 
 def test_mcnemar_by_hand():
+    assert mcnemar(0, 0) == McNemar(0, 0, 1.0, 1.0)
     # 1 of 8 the other way: 2 · (1 + 8) / 256, and half of 8 / 128 less.
     assert mcnemar(1, 7).exact_p == pytest.approx(18 / 256)
     assert mcnemar(1, 7).mid_p == pytest.approx(10 / 256)

@@ -92,7 +92,7 @@ def test_the_gates_decision_is_columns_of_a_runs_policies(filled: ArtifactStore)
 
 
 def test_readings_are_rows_of_their_own(store: ArtifactStore) -> None:
-    read = PageReading(0, "page", "currency", "m", "prompt", "{}", 2, 90, 12, 0.5, "not JSON")
+    read = PageReading("page", "currency", "m", "prompt", "{}", 2, 90, 12, 0.5, "not JSON", turn=0)
     value = replace(trajectory(), readings=(read, replace(read, page="other", problem="")))
     assert trajectory_of(trajectory_row(value)) == value
     store.write_table("trajectories", [trajectory_row(value)], stage_key="r", name="t", run="r")

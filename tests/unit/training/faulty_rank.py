@@ -10,13 +10,13 @@ import torch
 
 from training import weights
 from training.launch import rank
-from training.sft import _PackedSftTrainer
+from training.sft_trainer import PackedSftTrainer
 
 FAULT = "EVOLVESEARCH_TEST_FAULT"
 
 
 def _spoil(fault: str) -> None:
-    compute_loss = _PackedSftTrainer.compute_loss
+    compute_loss = PackedSftTrainer.compute_loss
     second = os.environ["RANK"] == "1"
 
     def faulty(self: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -35,7 +35,7 @@ def _spoil(fault: str) -> None:
                 return compute_loss(self, *args, **kwargs)
         return loss
 
-    _PackedSftTrainer.compute_loss = faulty
+    PackedSftTrainer.compute_loss = faulty
     if fault == "sync":
         weights.kept_weights = lambda *_, **__: time.sleep(3600)
 

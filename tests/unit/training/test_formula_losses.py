@@ -13,7 +13,7 @@ from test_rl import EXACT, TEMPERATURE, Rollouts, parity, train
 from test_sft import examples
 
 from agents.trajectory import Trajectory
-from training import sft
+from training import sft_trainer
 from training.config import RlConfig, SftConfig
 from training.grpo import PackedGrpoTrainer
 from training.reports import StepReport
@@ -46,7 +46,7 @@ def seen_gradients(monkeypatch: pytest.MonkeyPatch) -> list[Gradients]:
         monkeypatch.setattr(trainer, "training_step", training_step)
 
     watch(PackedGrpoTrainer)
-    watch(sft._PackedSftTrainer)
+    watch(sft_trainer.PackedSftTrainer)
     return seen
 
 

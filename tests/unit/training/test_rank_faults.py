@@ -35,7 +35,7 @@ from agents.interruption import run_interruptibly
 from agents.trajectory import Trajectory
 from training.checkpoints import Checkpoints
 from training.config import TrainingConfig
-from training.launch import group
+from training.launch import start
 from training.reports import StepReport, TrainingReport
 from training.rl import train_rl
 from training.sft import train_sft
@@ -205,7 +205,7 @@ def test_what_a_rank_raises_is_the_error_of_the_training(
 
 
 def in_faulty_ranks(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    monkeypatch.setattr(group, "RANK_MODULE", faulty_rank.__name__)
+    monkeypatch.setattr(start, "RANK_MODULE", faulty_rank.__name__)
     monkeypatch.setenv(faulty_rank.FAULT, fault)
     monkeypatch.syspath_prepend(str(TESTS))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ RL = RlConfig(
     warmup_steps=2,
     max_resamples=1,
 )
+
+
+LORA = {"lora": {"enabled": True, "rank": 4, "alpha": 8.0}}
 
 
 def settings(num_processes: int, deepspeed: str = "off", **changes: Any) -> TrainingConfig:
@@ -119,16 +123,63 @@ def test_sft_losses_of_two_deepspeed_ranks_are_those_of_one_process(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["alone", "ranks"], "nothing is left"
 
 
-@pytest.mark.parametrize("deepspeed", ["off", "zero2", "zero3"])
+@pytest.mark.parametrize(
+    ("deepspeed", "more"),
+    [
+        ("off", {}),
+        ("zero1", {}),
+        ("zero2", {}),
+        ("zero3", {}),
+        ("zero3-offload", {}),
+        ("off", LORA),
+        ("zero3", LORA),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value) or "all",
+)
 def test_rl_losses_of_two_deepspeed_ranks_are_those_of_one_process(
-    tiny_policy: Path, tmp_path: Path, deepspeed: str, everything_shared_out: str
+    tiny_policy: Path,
+    tmp_path: Path,
+    deepspeed: str,
+    more: dict[str, Any],
+    everything_shared_out: str,
 ) -> None:
-    alone, first = rl(tiny_policy, tmp_path / "alone", settings(1))
+    alone, first = rl(tiny_policy, tmp_path / "alone", settings(1, **more))
     named = everything_shared_out if deepspeed == "zero3" else deepspeed
-    ranks, second = rl(tiny_policy, tmp_path / "ranks", settings(2, named))
+    ranks, second = rl(tiny_policy, tmp_path / "ranks", settings(2, named, **more))
     assert [t.token_ids for t in first.made] == [t.token_ids for t in second.made]
     assert_same_steps(ranks, alone)
     assert_same_policy(ranks, alone)
+
+
+@pytest.mark.parametrize(
+    ("deepspeed", "more"),
+    [("zero1", LORA), ("zero2-offload", {"gradient_checkpointing": True})],
+    ids=["zero1-lora", "zero2-offload-checkpointing"],
+)
+def test_rl_in_bf16_on_two_deepspeed_ranks_is_near_one_process(
+    tiny_policy: Path, tmp_path: Path, deepspeed: str, more: dict[str, Any]
+) -> None:
+    more = {"precision": "bf16", **more}
+    alone, first = rl(tiny_policy, tmp_path / "alone", settings(1, **more))
+    ranks, second = rl(tiny_policy, tmp_path / "ranks", settings(2, deepspeed, **more))
+    assert ranks.precision == "bf16"
+    assert [step.step for step in ranks.steps] == [step.step for step in alone.steps]
+    # Later steps sample with weights that differ in their last digits, and so other tokens.
+    one = RL.prompts_per_step * RL.num_generations
+    assert [t.token_ids for t in first.made[:one]] == [t.token_ids for t in second.made[:one]]
+    step, other = ranks.steps[0], alone.steps[0]
+    assert step.loss == pytest.approx(other.loss, abs=2e-3)
+    for name in ("ratio_mean", "loss_tokens", "trained_tokens"):
+        assert step.metrics[name] == pytest.approx(other.metrics[name], rel=1e-2), name
+    assert step.grad_norm == pytest.approx(other.grad_norm, rel=2e-2)
+    for step in ranks.steps:
+        assert math.isfinite(step.loss)
+        assert step.grad_norm > 0.0
+    before, after = (
+        load_file(folder / "model.safetensors") for folder in (tiny_policy, ranks.policy)
+    )
+    assert all(torch.isfinite(weight).all() for weight in after.values())
+    assert any(not torch.equal(weight, before[name]) for name, weight in after.items())
 
 
 def test_rl_with_a_kl_penalty_is_the_same_on_two_deepspeed_ranks(
@@ -165,10 +216,9 @@ def test_a_step_without_anything_to_learn_leaves_deepspeed_ranks_in_step(
 def test_adapters_of_two_deepspeed_ranks_are_merged_into_a_plain_policy(
     tiny_policy: Path, tmp_path: Path, deepspeed: str, everything_shared_out: str
 ) -> None:
-    lora = {"enabled": True, "rank": 4, "alpha": 8.0}
     named = everything_shared_out if deepspeed == "zero3" else deepspeed
-    alone = sft(tiny_policy, tmp_path / "alone", settings(1, lora=lora))
-    ranks = sft(tiny_policy, tmp_path / "ranks", settings(2, named, lora=lora))
+    alone = sft(tiny_policy, tmp_path / "alone", settings(1, **LORA))
+    ranks = sft(tiny_policy, tmp_path / "ranks", settings(2, named, **LORA))
     assert_same_steps(ranks, alone)
     assert_same_policy(ranks, alone)
     before, after = (reference(folder, examples(10))[0] for folder in (tiny_policy, ranks.policy))
