@@ -131,7 +131,7 @@ def test_fifty_kills_cost_nothing_but_time(
         ((1, "filter", ""), "begins"),
         (SFT_1, "writing checkpoint" + " checkpoint~ epoch" * 3 + " writing done"),
         (RL, "begins~ shard writing checkpoint~ shard~ checkpoint shard~ done"),
-        ((1, "gate", "current"), "shard done"),
+        ((1, "gate", "best"), "shard done"),
         ((1, "gate", "candidate"), "shard"),
         ((1, "benchmark", ""), "begins shard shard~ done"),
     ]

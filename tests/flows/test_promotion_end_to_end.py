@@ -25,24 +25,24 @@ from tasks.runs import RunLog
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 
 NUM = 12
-REWORDED = ("{0}?", "{0}", "{0}.", "Please: {0}?", "{0}, please?")
-"""How the gate asks what the cold start was built from: the better a tiny policy has learnt its
-questions, the more of these it bears."""
 SETTINGS: dict[str, Any] = {
     "questions.num_training": NUM,
-    "questions.num_gate": NUM * len(REWORDED),
+    "questions.num_gate": NUM,
     "questions.num_per_benchmark": 1,
     "cold_start.num_questions": NUM,
     "rollout.num_questions": NUM,
     "rollout.num_rollouts": 8,
-    "gate.num_questions": NUM * len(REWORDED),
+    "gate.num_questions": NUM,
     "benchmark.names": '["more_hops"]',
     "benchmark.num_questions": 1,
     "sft.start_from": "previous",
+    # Where answers are sampled, it shows how sure a policy is of them.
+    "benchmark.temperature": 0.8,
 }
 BETTER = {"rl.enabled": "false"}
 """A second fine-tuning, on the policy's own right rollouts, sharpens what the first has begun."""
-WORSE = {"rl.learning_rate": 0.3, "rl.num_steps": 1, "iterations": 2}
+WORSE = {"rl.learning_rate": 0.3, "rl.num_steps": 1, "rl.temperature": 1.2, "iterations": 2}
+"""Hot rollouts, so that there are wrong ones to learn from, and a step that wrecks everything."""
 
 
 class Runs:
@@ -51,14 +51,9 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.store = ArtifactStore.open(folder / "store")
         gate = folder / "gate.jsonl"
-        # Its training questions do not depend on the gate's, of which the facts give fewer.
-        config = load_profile("smoke", {**SETTINGS, "questions.num_gate": NUM})
+        config = load_profile("smoke", SETTINGS)
         built = build_questions(open_web(config.web).graph, config.questions, config.seed)
-        lines = [
-            {"question": wording.format(q.text.rstrip("?")), "answers": list(q.answers)}
-            for q in built.training
-            for wording in REWORDED
-        ]
+        lines = [{"question": q.text, "answers": list(q.answers)} for q in built.training]
         gate.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         self._settings = {**SETTINGS, "questions.gate_file": gate}
 
