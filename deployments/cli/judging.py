@@ -52,9 +52,9 @@ class _Judged:
 def judge_agreement(settings: Settings, file: Path, names: tuple[str, ...]) -> None:
     """Compare judges with each other and with human labels.
 
-    FILE is JSON lines or a JSON list: question, answers, predicted, perhaps label (what people
-    say: true or false) and id. Models are asked as benchmark.judge.* says; verdicts are kept in
-    the store.
+    FILE is JSONL, JSON, CSV, TSV or Parquet with question, answers, predicted, perhaps label (what
+    people say: true or false) and id. Models are asked as benchmark.judge.* says; verdicts are
+    kept in the store.
 
     \b
     Examples:

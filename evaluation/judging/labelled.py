@@ -1,18 +1,21 @@
-"""Answers to compare judges on, from a JSON file, with what people said of them where known."""
+"""Answers to compare judges on, from a file, with what people said of them where known."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agents.errors import UsageError
 from evaluation.judging.marks import JudgeItem
+from evaluation.sources.answers import text_of, texts_of
+from evaluation.sources.rows import Row, read_rows
 
+_NEEDED = ("question", "answers", "predicted")
 _LABELS: dict[str, bool] = {
-    **dict.fromkeys(("correct", "right", "true", "yes", "1"), True),
-    **dict.fromkeys(("incorrect", "wrong", "false", "no", "0", "not_attempted"), False),
+    **dict.fromkeys(("correct", "right", "true", "yes", "1", "1.0"), True),
+    **dict.fromkeys(("incorrect", "wrong", "false", "no", "0", "0.0", "not_attempted"), False),
 }
 
 
@@ -33,68 +36,45 @@ def load_labelled(path: Path) -> list[LabelledItem]:
     """Reads a file of answers.
 
     Args:
-        path: JSON lines, or one JSON list. Each entry is an object with `question` (text),
-            `answers` (a text or a list of texts, each right), `predicted` (text, or null for none),
-            and optionally `label` (what people say: true, false, `correct`, `incorrect`; null for
-            nothing) and `id` (text). Other fields are let be.
+        path: A file in any form of `read_rows`, whose rows have `question`, `answers` (a text or
+            several, each right), `predicted` (empty or null for none), and optionally `label` (what
+            people say: true, false, `correct`, `incorrect`; empty or null for nothing) and `id`.
+            Other columns are let be.
 
     Raises:
-        UsageError: The file cannot be read, holds no answer, or an entry is not as described.
+        UsageError: The file cannot be read, holds no rows, or a row is not as described.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the file of answers {path}: {error}") from error
-    if text.lstrip().startswith("["):
-        entries = list(enumerate(_json(text, str(path)), start=1))
-        found = [_item(entry, f"{path} entry {number}", number) for number, entry in entries]
-    else:
-        found = [
-            _item(_json(line, f"{path} line {number}"), f"{path} line {number}", number)
-            for number, line in enumerate(text.splitlines(), start=1)
-            if line.strip()
-        ]
-    if not found:
-        raise UsageError(f"the file {path} holds no answer")
-    return found
+    return [_item(row, number) for number, row in enumerate(read_rows(path), start=1)]
 
 
-def _json(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{place}: not JSON ({error})") from error
-
-
-def _item(row: Any, place: str, number: int) -> LabelledItem:
-    if not isinstance(row, dict):
-        raise UsageError(f"{place}: expected an object, got {type(row).__name__}")
-    for name in ("question", "answers", "predicted"):
-        if name not in row:
+def _item(row: Row, number: int) -> LabelledItem:
+    cells = row.values
+    for name in _NEEDED:
+        if name not in cells:
             raise UsageError(
-                f"{place}: there is no {name!r}; expected question, answers and predicted"
+                f"{row.place}: there is no {name!r}; expected {', '.join(_NEEDED)}, and perhaps "
+                "label and id"
             )
-    question, answers, predicted = row["question"], row["answers"], row["predicted"]
-    if not _is_text(question):
-        raise UsageError(f"{place}: expected a text under 'question', got {question!r}")
-    golds = [answers] if isinstance(answers, str) else answers
-    if not isinstance(golds, list) or not golds or not all(map(_is_text, golds)):
-        raise UsageError(f"{place}: expected texts under 'answers', got {answers!r}")
-    if predicted is not None and not isinstance(predicted, str):
-        raise UsageError(f"{place}: expected a text or null under 'predicted', got {predicted!r}")
-    key = str(row.get("id", f"answer {number}"))
-    item = JudgeItem(key, question.strip(), tuple(golds), predicted)
-    return LabelledItem(item, _label(row.get("label"), place))
+    try:
+        question = text_of(cells["question"])
+        answers = tuple(text for text in texts_of(cells["answers"]) if text)
+        predicted = text_of(cells["predicted"])
+        key = text_of(cells.get("id"))
+        label = _label(cells)
+    except ValueError as error:
+        raise UsageError(f"{row.place}: {error}") from error
+    if not question or not answers:
+        name = "answers" if question else "question"
+        raise UsageError(f"{row.place}: {name!r} is empty")
+    item = JudgeItem(key or f"answer {number}", question, answers, predicted or None)
+    return LabelledItem(item, label)
 
 
-def _label(value: Any, place: str) -> bool | None:
-    if value is None:
+def _label(cells: Mapping[str, Any]) -> bool | None:
+    # Flags come as "yes" and "no", and spreadsheets write 1 as 1.0.
+    text = text_of(cells.get("label")).lower()
+    if not text:
         return None
-    label = _LABELS.get(str(value).strip().lower())
-    if label is None:
-        raise UsageError(f"{place}: expected true, false or null under 'label', got {value!r}")
-    return label
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    if text not in _LABELS:
+        raise ValueError(f"expected true, false or nothing under 'label', got {text!r}")
+    return _LABELS[text]

@@ -6,6 +6,8 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from agents.errors import UsageError
 from evaluation.judging.agreement import Confusion, cohens_kappa, compare_verdicts
 from evaluation.judging.config import JudgeConfig
 from evaluation.judging.labelled import load_labelled
+from evaluation.judging.marks import JudgeItem
 from evaluation.judging.opening import named_judge
 
 Z = 1.959963984540054
@@ -97,14 +100,33 @@ def test_a_file_of_answers(tmp_path):
     assert load_labelled(path)[0].item.predicted is None
 
 
-def test_a_list_as_the_sql_command_prints_it(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps([ROW, {**ROW, "label": True}], indent=2))
-    assert [row.label for row in load_labelled(path)] == [None, True]
-    for text, says in (("[{", "not JSON"), ("[]", "holds no answer"), ("[3]", "entry 1: expected")):
-        path.write_text(text)
+def test_files_as_the_sql_command_writes_them(tmp_path):
+    path, rows = tmp_path / "a.json", [ROW, {**ROW, "label": True, "id": 7}]
+    path.write_text(json.dumps(rows, indent=2))
+    table = pa.Table.from_pylist([{"label": None, "id": None, **row} for row in rows])
+    pq.write_table(table, tmp_path / "a.parquet")
+    for each in (path, tmp_path / "a.parquet"):
+        found = load_labelled(each)
+        assert [row.label for row in found] == [None, True]
+        assert found[0].item == JudgeItem("answer 1", "Which?", ("Paris",), "Lyon")
+        assert found[1].item.question_id == "7"
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(UsageError, match=r"a\.jsonl holds no"):
+        load_labelled(write(tmp_path / "a.jsonl", "", " "))
+    (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe")
+    for name, says in (("b.jsonl", "not UTF-8"), ("c.jsonl", "cannot read"), ("d.txt", "form")):
         with pytest.raises(UsageError, match=says):
-            load_labelled(path)
+            load_labelled(tmp_path / name)
+
+
+def test_a_spreadsheet_with_labels(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,answers,predicted,label\nWhich?,Paris,,0\nWhich?,Paris,paris,1.0\n")
+    found = load_labelled(path)
+    assert [row.label for row in found] == [False, True]
+    assert [row.item.predicted for row in found] == [None, "paris"]
 
 
 @pytest.mark.parametrize(
@@ -113,28 +135,19 @@ def test_a_list_as_the_sql_command_prints_it(tmp_path):
         ("{", "line 2: not JSON"),
         ("[1]", "line 2: expected an object, got list"),
         ({"question": "q", "answers": ["a"]}, "line 2: there is no 'predicted'"),
-        ({**ROW, "question": " "}, "'question'"),
-        ({**ROW, "answers": []}, "'answers'"),
-        ({**ROW, "answers": ["a", " "]}, "'answers'"),
-        ({**ROW, "answers": None}, "'answers'"),
-        ({**ROW, "predicted": 3}, "'predicted'"),
+        ({**ROW, "question": " "}, "'question' is empty"),
+        ({**ROW, "question": {}}, "expected a text, got {}"),
+        ({**ROW, "answers": []}, "'answers' is empty"),
+        ({**ROW, "answers": None}, "'answers' is empty"),
+        ({**ROW, "predicted": ["a"]}, "expected a text, got ['a']"),
         ({**ROW, "label": "perhaps"}, "'label', got 'perhaps'"),
-        ({**ROW, "label": 2}, "'label', got 2"),
+        ({**ROW, "label": 2}, "'label', got '2'"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, row, says):
+def test_a_bad_row_is_named(tmp_path, row, says):
     with pytest.raises(UsageError, match=r"a\.jsonl line 2") as error:
         load_labelled(write(tmp_path / "a.jsonl", ROW, row))
     assert says in str(error.value)
-
-
-def test_files_that_are_none(tmp_path):
-    with pytest.raises(UsageError, match="holds no answer"):
-        load_labelled(write(tmp_path / "a.jsonl", "", " "))
-    (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe")
-    for name in ("b.jsonl", "c.jsonl"):
-        with pytest.raises(UsageError, match=f"cannot read the file of answers .*{name}"):
-            load_labelled(tmp_path / name)
 
 
 @pytest.mark.parametrize(
