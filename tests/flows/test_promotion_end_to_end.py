@@ -31,13 +31,14 @@ SETTINGS: dict[str, Any] = {
     "questions.num_per_benchmark": 1,
     "cold_start.num_questions": NUM,
     "rollout.num_questions": NUM,
-    "rollout.num_rollouts": 8,
+    "rollout.num_rollouts": 24,
+    "rollout.temperature": 0.8,
     "gate.num_questions": NUM,
     "benchmark.names": '["more_hops"]',
     "benchmark.num_questions": 1,
     "sft.start_from": "previous",
-    # Where answers are sampled, it shows how sure a policy is of them.
-    "benchmark.temperature": 0.8,
+    # So few that the cold start learns half of the questions, and leaves the others to be learnt.
+    "sft.num_epochs": 30,
 }
 BETTER = {"rl.enabled": "false"}
 """A second fine-tuning, on the policy's own right rollouts, sharpens what the first has begun."""
