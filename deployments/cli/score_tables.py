@@ -97,14 +97,19 @@ def comparison_table(first: str, second: str, comparisons: Mapping[str, _Row]) -
             percent(row["second"]),
             f"{100 * row['difference']:+.1f}",
             f"{100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}",
-            f"{row['p_value']:.3f}",
-            f"{row['p_adjusted']:.3f}",
+            _chance(row["p_value"]),
+            _chance(row["p_adjusted"]),
             "" if row["significant"] else "n.s.",
             style="bold" if name == "average" else "",
         )
     table.caption = "n.s.: not significant"
     table.caption_justify = "left"
     return table
+
+
+def _chance(p_value: float) -> str:
+    """A p-value with three digits; no chance is ever nothing."""
+    return "<0.001" if p_value < 0.0005 else f"{p_value:.3f}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from deployments.cli.options import Settings
-from deployments.cli.score_tables import benchmark_table
+from deployments.cli.score_tables import benchmark_table, comparison_table
 from deployments.cli.tables import next_commands, score_table
 
 
@@ -133,3 +133,15 @@ def test_next_commands_name_the_same_store() -> None:
     lines = next_commands(settings, "laptop-1").splitlines()
     assert "  evolvesearch show laptop-1 --store '/data/my store'" in lines
     assert all("--store '/data/my store'" in line for line in lines[1:])
+
+
+def test_a_p_value_is_never_shown_as_nothing() -> None:
+    row = {
+        "num_questions": 168, "first": 0.363, "second": 0.565, "difference": 0.202,
+        "ci_low": 0.137, "ci_high": 0.268, "p_value": 1e-7, "p_adjusted": 0.0031,
+        "significant": True,
+    }  # fmt: skip
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(comparison_table("a", "b", {"average": row}))
+    (shown,) = [line.split() for line in stream.getvalue().splitlines() if "average" in line]
+    assert shown[-2:] == ["<0.001", "0.003"]
