@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from agents.errors import StageError, UsageError
 from agents.trajectory import StopReason
 from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
+from evaluation.summaries import BenchmarkScore
 from flows.evolve import STAGES, run_evolution
 from tasks.artifacts import ArtifactStore
 from tasks.catalog import Catalog
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.assets
 
 LOOP = [stage for stage in STAGES if stage != "closed_book"]
 """The stages of the smoke profile, which asks nothing without tools."""
-SCORES = {"num_questions", "em", "f1", "accuracy", "ci_low", "ci_high"}
+SCORES = {field.name for field in fields(BenchmarkScore)}
 
 
 def _store(rehearsal) -> ArtifactStore:

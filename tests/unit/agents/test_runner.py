@@ -381,6 +381,6 @@ def test_bad_calls_of_the_runner(tokenizer, web, small, job_of):
         run_rollouts([job_of(), job_of()], engine, tokenizer, tools, CONFIG)
     with pytest.raises(ValueError, match="at least 1"):
         run_rollouts([job_of()], engine, tokenizer, tools, CONFIG, max_concurrency=0)
-    with pytest.raises(UsageError, match="neither one of compact, paper"):
+    with pytest.raises(UsageError, match="neither one of closed_book, compact, paper"):
         run_rollouts([job_of()], engine, tokenizer, tools, AgentConfig(prompt="nowhere.md"))
     assert run_rollouts([], engine, tokenizer, tools, CONFIG) == []
