@@ -64,7 +64,7 @@ def test_what_a_browser_would_save_is_read_without_it(browse):
 )
 def test_a_definite_no(browse, path, kind, message):
     with pytest.raises(kind, match=message):
-        browse(path)
+        browse(path, timeout_s=20.0)
 
 
 @pytest.mark.parametrize(("path", "message"), [("/500", "answered 500"), ("/hang", "not read")])
