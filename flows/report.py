@@ -18,7 +18,8 @@ from tasks.benchmark import scores_of
 from tasks.config import StageContext
 from tasks.policy_scores import policy_rows
 from tasks.prefect_artifacts import publish_scores
-from tasks.prefect_events import publish_promotion
+from tasks.prefect_events import publish_end, publish_promotion
+from tasks.prefect_places import publish_places
 from tasks.references import resolve
 from tasks.runs import (
     ForcedPromotion,
@@ -76,6 +77,7 @@ class RunReport:
     def __enter__(self) -> Self:
         self._listening.enter_context(stage_events(self._stages.append))
         self._runs.save_run(self._record)
+        publish_places(self._record.run, self._store.uri)
         return self
 
     def __exit__(
@@ -93,6 +95,7 @@ class RunReport:
             reason = str(error) or type(error).__name__
         with self._listening:
             self._save(status, reason)
+        publish_end(self._record)
 
     def add(self, name: str, policy: str, promoted: bool, benchmarks: str) -> None:
         """Adds a policy of before the first iteration, which no gate decides on."""

@@ -75,7 +75,8 @@ def rehearsed(sample_run, monkeypatch) -> Rehearsed:
     monkeypatch.setattr(loop, "_begin", fakes.begin)
     monkeypatch.setattr(loop, "iteration", fakes.iteration)
     monkeypatch.setattr(loop, "get_run_logger", lambda: logging.getLogger("tests"))
-    monkeypatch.setattr(reports, "publish_scores", lambda *_: None)
+    for publish in ("publish_scores", "publish_places"):
+        monkeypatch.setattr(reports, publish, lambda *_: None)
     return fakes
 
 
