@@ -85,5 +85,14 @@ def sweep_members(
                 f"members {twin} and {number} ({settings_text(settings)}) would be the same run: "
                 "vary something that its results depend on"
             )
-        members.append(Member(number, run, settings, made))
+        read = {key: _as_read(made, key, value) for key, value in settings.items()}
+        members.append(Member(number, run, read, made))
     return members
+
+
+def _as_read(config: EvolutionConfig, key: str, value: Any) -> Any:
+    """A setting's value as the configuration has it, which may have come as text."""
+    found: Any = config
+    for name in key.split("."):
+        found = getattr(found, name, None)
+    return found if isinstance(found, str | int | float) else value

@@ -6,7 +6,7 @@ Runs may have been made in any process, on any machine: their records and artifa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,17 +121,23 @@ def read_row(store: ArtifactStore, row: SweepRow, answers: SweepAnswers) -> Swee
     )
 
 
-def with_differences(
-    rows: Sequence[SweepRow], answers: SweepAnswers, confidence: float
-) -> list[SweepRow]:
-    """Adds to each finished row how it differs from the first, question by question."""
-    first = next((row for row in rows if row.average is not None), None)
-    return [
-        replace(row, difference=_difference(answers, first, row, confidence))
-        if first is not None and row is not first and row.average is not None
-        else row
-        for row in rows
-    ]
+def difference_of(
+    answers: SweepAnswers, first: SweepRow, second: SweepRow, confidence: float
+) -> Comparison | None:
+    """How the second row's average differs from the first's, question by question.
+
+    Args:
+        answers: What the policies of the sweep answered.
+        first: A finished row.
+        second: Another one.
+        confidence: Confidence level of the interval.
+
+    Returns:
+        The comparison of their averages, or of the only benchmark; None: nothing was asked of both.
+    """
+    sides = [answers.benchmarks.get(row.run, {}) for row in (first, second)]
+    found = compare(sides[:1], sides[1:], confidence=confidence) if all(sides) else {}
+    return found.get(AVERAGE) or next(iter(found.values()), None)
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
@@ -148,13 +154,3 @@ def _interval(score: Mapping[str, Any]) -> tuple[float, float, float]:
     if score.get("mbe") is None:
         return score["accuracy"], score["ci_low"], score["ci_high"]
     return headline(score) or 0.0, score["mbe_low"], score["mbe_high"]
-
-
-def _difference(
-    answers: SweepAnswers, first: SweepRow, second: SweepRow, confidence: float
-) -> Comparison | None:
-    sides = [answers.benchmarks[row.run] for row in (first, second)]
-    found = compare(sides[:1], sides[1:], confidence=confidence) if all(sides) else {}
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return found.get(AVERAGE)
