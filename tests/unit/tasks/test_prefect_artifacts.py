@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
+import yaml
 
 from agents.errors import BudgetError, StageError
 from agents.trajectory import Question
@@ -242,3 +247,43 @@ def test_a_run_tells_how_it_ended_and_what_is_its_last_promoted_policy(emitted, 
     assert resource["evolvesearch.run"] == "night"
     assert (payload["policy"], payload["policy_name"], payload["policies"]) == ("b", "base", 2)
     assert payload["error"] == "why"
+
+
+def documented_automation() -> dict[str, Any]:
+    page = Path(__file__).parents[3] / "docs" / "events.md"
+    written = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (automation,) = map(yaml.safe_load, written)
+    return automation
+
+
+def test_the_documented_automation_hears_of_what_it_names_and_says_why(emitted):
+    from prefect.server.events.schemas.automations import AutomationCore, EventTrigger
+    from prefect.server.events.schemas.events import ReceivedEvent
+    from prefect.server.utilities.user_templates import render_user_template_sync
+
+    written = documented_automation()
+    trigger = AutomationCore.model_validate(written).trigger
+    assert isinstance(trigger, EventTrigger)
+    events.publish_end(RunRecord("nightly", "smoke", 0, "failed", "2026", error="no luck"))
+    events.publish_end(RunRecord("other", "smoke", 0, "failed", "2026", error="no luck"))
+    events.publish_end(RunRecord("nightly", "smoke", 0, "done", "2026"))
+    events.publish_budget(StageRecord("nightly", 2, "rl", "rl-1", "stopped"), BudgetError("spent"))
+    told = [
+        ReceivedEvent(
+            occurred=datetime.now(UTC), id=uuid4(), event=name, resource=resource, payload=payload
+        )
+        for name, resource, payload in emitted
+    ]
+    assert [trigger.covers(event) for event in told] == [True, False, False, True]
+    (action,) = written["actions"]
+    shown = [
+        (
+            render_user_template_sync(action["subject"], {"event": event}),
+            render_user_template_sync(action["body"], {"event": event}),
+        )
+        for event in (told[0], told[3])
+    ]
+    assert shown == [
+        ("nightly: evolvesearch.run.failed", "no luck"),
+        ("rl 2 of nightly: evolvesearch.budget.reached", "spent"),
+    ]
