@@ -33,6 +33,7 @@ class _Command:
 _SECTIONS: dict[str, dict[str, _Command]] = {
     "The loop": {
         "run": _Command("run:run", "Run the self-evolution loop; resumes by itself."),
+        "sweep": _Command("sweep:sweep", "Run it for every point of a grid, and compare."),
         "ask": _Command("ask:ask", "Ask one question and watch the search live."),
     },
     "One stage alone, on artifacts of the store": {
