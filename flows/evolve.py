@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from agents.errors import UsageError
 from flows.config import EvolutionConfig
+from flows.form import shown_last
 from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session
 from flows.profiles import with_settings
@@ -133,6 +134,7 @@ def _flow_run_name() -> str:
     return f"evolve {parameters.get('name') or profile}"
 
 
+@shown_last("config")
 @flow(name="evolve", flow_run_name=_flow_run_name)
 def evolve(
     config: EvolutionConfig,
