@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from agents.errors import UsageError
 from flows.config import EvolutionConfig
-from flows.form import shown_last
+from flows.form import config_last
 from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session
 from flows.profiles import with_settings
@@ -134,7 +134,7 @@ def _flow_run_name() -> str:
     return f"evolve {parameters.get('name') or profile}"
 
 
-@shown_last("config")
+@config_last
 @flow(name="evolve", flow_run_name=_flow_run_name)
 def evolve(
     config: EvolutionConfig,

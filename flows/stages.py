@@ -12,6 +12,7 @@ from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.config import EvolutionConfig
+from flows.form import config_last
 from tasks.benchmark import score_policy
 from tasks.closed_book import find_known
 from tasks.cold_start import build_trajectories
@@ -42,6 +43,7 @@ def _flow_run_name() -> str:
     return run_name_of("gate" if parameters.get("gate") else stage, context)
 
 
+@config_last
 @flow(name="construct", flow_run_name=_flow_run_name)
 def construct(config: EvolutionConfig, context: StageContext) -> References:
     """Makes the web, the questions and the base policy.
@@ -53,6 +55,7 @@ def construct(config: EvolutionConfig, context: StageContext) -> References:
     return _report(construct_inputs(config, context))
 
 
+@config_last
 @flow(name="closed-book", flow_run_name=_flow_run_name)
 def closed_book(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -68,6 +71,7 @@ def closed_book(
     return _report(find_known(config, context, questions, policy))
 
 
+@config_last
 @flow(name="cold-start", flow_run_name=_flow_run_name)
 def cold_start(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -83,6 +87,7 @@ def cold_start(
     return _report(build_trajectories(config, context, questions, policy))
 
 
+@config_last
 @flow(name="rollout", flow_run_name=_flow_run_name)
 def rollout(
     config: EvolutionConfig,
@@ -103,6 +108,7 @@ def rollout(
     return _report(roll_out(config, context, questions, policy, cold_start))
 
 
+@config_last
 @flow(name="filter", flow_run_name=_flow_run_name)
 def filter_(
     config: EvolutionConfig, context: StageContext, questions: str, trajectories: str
@@ -120,6 +126,7 @@ def filter_(
     return references
 
 
+@config_last
 @flow(name="sft", flow_run_name=_flow_run_name)
 def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: str) -> References:
     """Fine-tunes a policy on kept trajectories; skipped where there are none.
@@ -133,6 +140,7 @@ def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: s
     return _report(fine_tune(config, context, policy, examples))
 
 
+@config_last
 @flow(name="rl", flow_run_name=_flow_run_name)
 def rl(
     config: EvolutionConfig,
@@ -156,6 +164,7 @@ def rl(
     return _report(reinforce(config, context, questions, policy, rewards, cold_start))
 
 
+@config_last
 @flow(name="benchmark", flow_run_name=_flow_run_name)
 def benchmark(
     config: EvolutionConfig,
