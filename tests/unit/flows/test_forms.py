@@ -110,14 +110,14 @@ def test_every_number_is_bounded_as_the_form_can_show_it():
             assert "exclusiveMaximum" not in choice or "maximum" in choice, name
 
 
-def test_nothing_is_a_union_but_of_a_plain_value_and_none():
+def test_nothing_is_a_union_but_of_a_value_or_list_and_none():
     # Of anything else the form draws tabs that show too little: of an object with free keys,
     # nothing at all.
     for name, field in _fields():
         if "anyOf" in field:
             first, *others = field["anyOf"]
             assert others == [{"type": "null"}], name
-            assert first.get("type") in NUMBERS | {"string", "boolean"}, name
+            assert first.get("type") in NUMBERS | {"string", "boolean", "array"}, name
         assert not {"oneOf", "allOf", "prefixItems"} & set(field), name
 
 
@@ -154,11 +154,10 @@ def _submitted(schema: dict[str, Any], field: dict[str, Any], given: Any) -> Any
     value = field.get("default") if given is None else given
     if not field.get("properties"):
         return value
-    inner = {
+    return {
         key: _submitted(schema, each, (value or {}).get(key))
         for key, each in field["properties"].items()
     }
-    return inner
 
 
 EVOLVE = [each for each in read_manifest() if each.entrypoint == "flows.evolve.evolve"]
