@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 
 from evaluation.gate import GateDecision
 from flows.config import EvolutionConfig
+from flows.form import config_last
 from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
 from tasks.artifacts import ArtifactStore
@@ -29,6 +30,7 @@ def _flow_run_name() -> str:
     return f"iteration {context.iteration}"
 
 
+@config_last
 @flow(name="iteration", flow_run_name=_flow_run_name)
 def iteration(
     config: EvolutionConfig, context: StageContext, standing: Standing

@@ -12,6 +12,7 @@ from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.config import EvolutionConfig
+from flows.form import config_last
 from tasks.benchmark import score_policy
 from tasks.closed_book import find_known
 from tasks.cold_start import build_trajectories
@@ -44,6 +45,7 @@ def _flow_run_name() -> str:
     return run_name_of("gate" if parameters.get("gate") else stage, context)
 
 
+@config_last
 @flow(name="construct", flow_run_name=_flow_run_name)
 def construct(config: EvolutionConfig, context: StageContext) -> References:
     """Makes the web, the questions and the base policy.
@@ -55,6 +57,7 @@ def construct(config: EvolutionConfig, context: StageContext) -> References:
     return _report(construct_inputs(config, context))
 
 
+@config_last
 @flow(name="closed-book", flow_run_name=_flow_run_name)
 def closed_book(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -70,6 +73,7 @@ def closed_book(
     return _report(find_known(config, context, questions, policy))
 
 
+@config_last
 @flow(name="cold-start", flow_run_name=_flow_run_name)
 def cold_start(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -85,6 +89,7 @@ def cold_start(
     return _report(build_trajectories(config, context, questions, policy))
 
 
+@config_last
 @flow(name="rollout", flow_run_name=_flow_run_name)
 def rollout(
     config: EvolutionConfig,
@@ -105,6 +110,7 @@ def rollout(
     return _report(roll_out(config, context, questions, policy, cold_start))
 
 
+@config_last
 @flow(name="filter", flow_run_name=_flow_run_name)
 def filter_(
     config: EvolutionConfig, context: StageContext, questions: str, trajectories: str
@@ -123,6 +129,7 @@ def filter_(
     return references
 
 
+@config_last
 @flow(name="sft", flow_run_name=_flow_run_name)
 def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: str) -> References:
     """Fine-tunes a policy on kept trajectories; skipped where there are none.
@@ -136,6 +143,7 @@ def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: s
     return _report(fine_tune(config, context, policy, examples))
 
 
+@config_last
 @flow(name="rl", flow_run_name=_flow_run_name)
 def rl(
     config: EvolutionConfig,
@@ -159,6 +167,7 @@ def rl(
     return _report(reinforce(config, context, questions, policy, rewards, cold_start))
 
 
+@config_last
 @flow(name="benchmark", flow_run_name=_flow_run_name)
 def benchmark(
     config: EvolutionConfig,
