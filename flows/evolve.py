@@ -9,21 +9,24 @@ and document.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
+from pydantic import Field
 
 from agents.errors import UsageError
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.dispatch import perform
+from flows.form import config_last
 from flows.iteration import iteration
 from flows.prefect_runtime import has_named_server, prefect_session, without_heartbeat
 from flows.profiles import with_settings
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
 from flows.stages import benchmark, closed_book, cold_start, construct, filter_, sft
+from flows.standings import StandingLog, course_of
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.construct import check_inputs
@@ -38,6 +41,7 @@ def run_evolution(
     redo: Sequence[str] = (),
     verbose: bool = False,
     force_promote: Force = (),
+    further_iterations: int | None = None,
 ) -> dict[str, Any]:
     """Runs the loop, or goes on with it where the run of this name was interrupted.
 
@@ -49,6 +53,8 @@ def run_evolution(
         redo: Stages to compute again (`rollout`, `sft`, …).
         verbose: Show Prefect's own log lines.
         force_promote: Iterations, or `all`, whose candidate is promoted whatever the gate says.
+        further_iterations: Go on from the last promoted policy with so many iterations beyond
+            those that the run has finished; None: `config.iterations` in all.
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
@@ -63,24 +69,27 @@ def run_evolution(
     """
     # What is wrong with the call is said before anything is started.
     context = run_context(config, name, no_reuse, redo)
-    forced = forced_iterations(force_promote, config.iterations)
+    course = course_of(config, context.run, further_iterations)
+    forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
     if config.execution.mode == "dispatch" and not has_named_server():
         raise UsageError(
             "execution.mode is dispatch, but no Prefect server is named whose workers could run "
             "the stages: set PREFECT_API_URL, or execution.mode=inline"
         )
-    if config.execution.mode == "inline" and not _is_done(config, context.run):
+    is_done = further_iterations is None and _is_done(config, context.run)
+    if config.execution.mode == "inline" and not is_done:
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()
     try:
         with prefect_session(verbose):
             return evolve(
                 config,
-                name=name,
-                redo=list(redo),
+                name=name or "",
+                redo=_stages_of(redo),
                 no_reuse=no_reuse,
-                force_promote=list(forced),
+                force_promote=forced,
+                further_iterations=further_iterations,
             )
     finally:
         stop_heavy()
@@ -104,10 +113,7 @@ def run_context(
     Raises:
         UsageError: A stage to compute again is unknown, or the name cannot name a run.
     """
-    known = {stage.replace("-", "_") for stage in redo}
-    unknown = sorted(known - set(STAGES))
-    if unknown:
-        raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    stages = _stages_of(redo)
     if name is not None and not RunLog.is_name(name):
         raise UsageError(
             f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 80"
@@ -115,12 +121,20 @@ def run_context(
     return StageContext(
         run=config.default_run_name if name is None else name,
         iteration=iteration,
-        redo=("all",) if no_reuse else tuple(sorted(known)),
+        redo=("all",) if no_reuse else stages,
         fresh_since=utc_now(),
     )
 
 
-STAGES = (
+def _stages_of(redo: Sequence[str]) -> tuple[StageName, ...]:
+    known = {stage.replace("-", "_") for stage in redo}
+    unknown = sorted(known - set(STAGES))
+    if unknown:
+        raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    return tuple(stage for stage in STAGES if stage in known)
+
+
+StageName = Literal[
     "construct",
     "closed_book",
     "cold_start",
@@ -130,8 +144,13 @@ STAGES = (
     "rl",
     "gate",
     "benchmark",
-)
+]
+
+STAGES: tuple[StageName, ...] = get_args(StageName)
 """Names of the stages, as their records and `--redo` call them."""
+
+NO_SETTINGS: dict[str, Any] = {}
+"""Default of settings: Prefect's form cannot fill in an object that may be None."""
 
 
 def _flow_run_name() -> str:
@@ -140,6 +159,7 @@ def _flow_run_name() -> str:
     return f"evolve {parameters.get('name') or profile}"
 
 
+@config_last
 @flow(
     name="evolve",
     flow_run_name=_flow_run_name,
@@ -149,11 +169,12 @@ def _flow_run_name() -> str:
 )
 def evolve(
     config: EvolutionConfig,
-    name: str | None = None,
-    settings: dict[str, Any] | None = None,
-    redo: list[str] | None = None,
+    name: str = "",
+    settings: dict[str, Any] = NO_SETTINGS,
+    redo: tuple[StageName, ...] = (),
     no_reuse: bool = False,
-    force_promote: list[int] | None = None,
+    force_promote: tuple[Annotated[int, Field(ge=1)], ...] = (),
+    further_iterations: Annotated[int, Field(ge=1)] | None = None,
 ) -> dict[str, Any]:
     """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
 
@@ -161,31 +182,41 @@ def evolve(
     promote is rolled back: the run goes on from the best policy so far.
 
     Args:
-        config: The configuration of the run.
-        name: Name of the run, which resumes it; empty: derived from profile and configuration.
+        config: The configuration of the run, section by section.
+        name: Name of the run in the store (not of the flow run); a known one resumes that run.
+            Empty: derived from profile and configuration.
         settings: Values on top of the configuration by dotted key, such as {"rl.num_steps": 3}.
-        redo: Stages to compute again, such as rollout or sft.
+        redo: Stages to compute again although what they made is there.
         no_reuse: Compute every stage again.
         force_promote: Iterations whose candidate is promoted whatever the gate says.
+        further_iterations: Go on from the run's last promoted policy with so many iterations
+            beyond those that it has finished; empty: as many in all as the configuration says.
     """
-    config = with_settings(config, settings or {})
-    context = run_context(config, name, no_reuse, redo or ())
-    forced = forced_iterations(force_promote or (), config.iterations)
+    config = with_settings(config, settings)
+    context = run_context(config, name or None, no_reuse, redo)
+    course = course_of(config, context.run, further_iterations)
+    forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
-    with RunReport(config, context) as report:
-        standing = _begin(config, context, report)
-        for number in range(1, config.iterations + 1):
+    standings = StandingLog(ArtifactStore.open(config.store).objects, context.run)
+    reached = course.reached
+    with RunReport(config, context, reached.policies if reached else ()) as report:
+        if reached is None:
+            standing = _begin(config, context, report)
+            standings.save(0, standing, report.policies)
+        else:
+            standing = reached.standing
+        for number in range(course.first, course.last + 1):
+            if config.stop_after_failures and standing.failures >= config.stop_after_failures:
+                reason = f"{standing.failures} iterations in a row were not promoted"
+                get_run_logger().warning("stopped: %s", reason)
+                report.stop(reason)
+                break
             of_iteration = context.model_copy(update={"iteration": number})
             with without_heartbeat():
                 result = iteration(config, of_iteration, standing)
             promoted = report.settle(number, result, forced=number in forced)
             standing = advance(standing, result, forced=promoted)
-            if config.stop_after_failures and standing.failures >= config.stop_after_failures:
-                reason = f"{standing.failures} iterations in a row were not promoted"
-                if number < config.iterations:
-                    get_run_logger().warning("stopped: %s", reason)
-                    report.stop(reason)
-                break
+            standings.save(number, standing, report.policies)
         return report.document()
 
 

@@ -19,6 +19,7 @@ from tasks.config import StageContext
 from tasks.leases import Lease, leased
 from tasks.manifest import ArtifactRef, Manifest
 from tasks.parts import part_of_key
+from tasks.prefect_events import publish_budget
 from tasks.runs import RunLog, StageRecord, utc_now
 from tasks.stage_cache import stage_key
 from tasks.stage_events import StageEvent, tell_stage
@@ -190,6 +191,7 @@ def _compute(
                 wall_s=time.monotonic() - start,
             )
         )
+        publish_budget(record, error)
         raise
     outcome = _outcome(found, reused=False, wall_s=time.monotonic() - start)
     runs.save_stage(_finished(record, outcome))

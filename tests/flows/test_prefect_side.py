@@ -16,7 +16,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from agents.errors import StageError
 from flows.prefect_runtime import prefect_session
-from tasks.prefect_artifacts import artifact_key, score_chart
+from tasks.prefect_artifacts import score_chart
+from tasks.prefect_publishing import artifact_key
 
 
 @pytest.mark.assets
@@ -24,7 +25,7 @@ def test_flow_runs_say_what_they_are(rehearsal):
     with get_client(sync_client=True) as client:
         names = {run.name for run in client.read_flow_runs()}
     assert {
-        "evolve smoke",
+        "evolve rehearsal",
         "iteration 1",
         "construct",
         "benchmark base",
