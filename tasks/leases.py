@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from agents.errors import StageError, StoreError
 from agents.progress import progress
 from tasks.heavy.processes import ProcessRef, is_alive, process_of, this_machine
+from tasks.parts import stage_key_of
 from tasks.runs import utc_now
 from tasks.storage.objects import ObjectStore
 
@@ -106,13 +107,15 @@ class Lease:
     """A stage key that this process holds; it renews itself until it is released.
 
     Attributes:
-        key: The stage key.
+        key: The stage key, or a part of it.
+        stage_key: The stage key.
     """
 
     def __init__(
         self, objects: ObjectStore, key: str, generation: int, record: LeaseRecord
     ) -> None:
         self.key = key
+        self.stage_key = stage_key_of(key)
         self._objects = objects
         self._generation = generation
         self._record = record
@@ -228,7 +231,7 @@ def is_held(objects: ObjectStore, key: str) -> bool:
 def _acquire(objects: ObjectStore, key: str, run: str, is_done: Callable[[], bool]) -> Lease | None:
     if (lease := _try(objects, key, run, watch := _Watch())) is not None:
         return lease
-    stage = key.rpartition("-")[0]
+    stage = stage_key_of(key).rpartition("-")[0]
     with progress(f"Waiting for {watch.owner}, which works on {stage}", unit="s") as bar:
         started = time.monotonic()
         while not is_done():
