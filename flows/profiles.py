@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,22 @@ def load_profile(
             line that names the key, what came and what was expected.
     """
     name, document = _read_profile(name_or_path)
-    document["profile"] = name
+    return with_settings({**document, "profile": name}, overrides)
+
+
+def with_settings(
+    document: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]
+) -> EvolutionConfig:
+    """Applies settings on top of a configuration.
+
+    Args:
+        document: The configuration, or a part of it, as nested values; left as it is.
+        overrides: As `load_profile` takes them.
+
+    Raises:
+        ConfigError: As `load_profile` raises it.
+    """
+    document = copy.deepcopy(dict(document))
     given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
     settings = {_main_key(key, value): value for key, value in given.items()}
     known = list(config_keys(EvolutionConfig))

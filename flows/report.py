@@ -18,6 +18,7 @@ from tasks.config import StageContext
 from tasks.prefect_artifacts import publish_scores
 from tasks.prefect_events import publish_promotion
 from tasks.references import resolve
+from tasks.run_owner import working_on
 from tasks.runs import (
     ForcedPromotion,
     PolicyEntry,
@@ -39,27 +40,41 @@ class RunReport:
         self._runs = RunLog(self._store.objects)
         self._entries: list[dict[str, Any]] = []
         self._stages: list[StageEvent] = []
-        self._listening = ExitStack()
+        self._ending = ExitStack()
         self._stopped = ""
-        self._start = time.monotonic()
-        before = self._runs.run(context.run)
-        self._wall_before_s = before.wall_s if before else 0.0
+        self._start = 0.0
+        self._wall_before_s = 0.0
+        self._settled_before: set[PolicyEntry] = set()
         self._record = RunRecord(
             run=context.run,
             profile=config.profile,
             seed=config.seed,
             status="running",
-            started_at=before.started_at if before else utc_now(),
+            started_at=utc_now(),
             config=config.model_dump(mode="json"),
-            wall_s=self._wall_before_s,
-            forced=before.forced if before else (),
         )
-        self._settled_before = set(before.policies) if before else set()
 
     def __enter__(self) -> Self:
-        self._listening.enter_context(stage_events(self._stages.append))
+        # Another process at work on this run is waited for: then its record says how it ended.
+        self._ending.enter_context(working_on(self._store.objects, self._record.run))
+        self._start = time.monotonic()
+        self._ending.enter_context(stage_events(self._stages.append))
+        self._go_on_from(self._runs.run(self._record.run))
         self._runs.save_run(self._record)
         return self
+
+    def _go_on_from(self, before: RunRecord | None) -> None:
+        """Takes over what the starts of the run before this one came to."""
+        if before is None:
+            return
+        self._wall_before_s = before.wall_s
+        self._settled_before = set(before.policies)
+        self._record = replace(
+            self._record,
+            started_at=before.started_at,
+            wall_s=before.wall_s,
+            forced=before.forced,
+        )
 
     def __exit__(
         self,
@@ -74,7 +89,7 @@ class RunReport:
             failed = isinstance(error, Exception) and not isinstance(error, StoppedError)
             status = "failed" if failed else "stopped"
             reason = str(error) or type(error).__name__
-        with self._listening:
+        with self._ending:
             self._save(status, reason)
 
     def add(self, name: str, policy: str, promoted: bool, benchmarks: str) -> None:
