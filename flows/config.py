@@ -12,6 +12,7 @@ import re
 
 from pydantic import Field
 
+from flows.execution import ExecutionConfig
 from tasks.config import StageConfig
 
 
@@ -25,11 +26,14 @@ class EvolutionConfig(StageConfig):
     questions. 0 ends after the cold start."""
     stop_after_failures: int | None = Field(default=None, ge=1)
     """End the run after this many iterations in a row that were not promoted; None: never."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """Where stages run."""
 
     @property
     def default_run_name(self) -> str:
         """Name of the run that this configuration makes: the same again resumes the same run."""
-        # Neither where it is kept nor what stops it makes it another run.
-        sections = self.model_dump(mode="json", exclude={"profile", "store", "sentinels"})
+        # Neither where it is kept or computed nor what stops it makes it another run.
+        others = {"profile", "store", "sentinels", "execution"}
+        sections = self.model_dump(mode="json", exclude=others)
         digest = hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.profile)[:60]}-{digest[:8]}"

@@ -18,6 +18,7 @@ from agents.errors import UsageError
 from flows.config import EvolutionConfig
 from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session
+from flows.profiles import with_settings
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
 from flows.stages import benchmark, closed_book, cold_start, construct, filter_, sft
@@ -58,15 +59,22 @@ def run_evolution(
         UsageError: Something asked for is unknown.
         EvolveSearchError: A stage failed; the same call goes on from there.
     """
+    # What is wrong with the call is said before anything is started.
     context = run_context(config, name, no_reuse, redo)
     forced = forced_iterations(force_promote, config.iterations)
     check_inputs(config)
-    if not _is_done(config, context.run):
+    if config.execution.mode == "inline" and not _is_done(config, context.run):
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()
     try:
         with prefect_session(verbose):
-            return evolve(config, context, forced)
+            return evolve(
+                config,
+                name=context.run,
+                redo=list(redo),
+                no_reuse=no_reuse,
+                force_promote=list(forced),
+            )
     finally:
         stop_heavy()
 
@@ -121,30 +129,43 @@ STAGES = (
 
 def _flow_run_name() -> str:
     parameters: dict[str, Any] = runtime.flow_run.parameters
-    return f"evolve {EvolutionConfig.model_validate(parameters['config']).profile}"
+    profile = EvolutionConfig.model_validate(parameters["config"]).profile
+    return f"evolve {parameters.get('name') or profile}"
 
 
 @flow(name="evolve", flow_run_name=_flow_run_name)
 def evolve(
-    config: EvolutionConfig, context: StageContext, force_promote: tuple[int, ...] = ()
+    config: EvolutionConfig,
+    name: str | None = None,
+    settings: dict[str, Any] | None = None,
+    redo: list[str] | None = None,
+    no_reuse: bool = False,
+    force_promote: list[int] | None = None,
 ) -> dict[str, Any]:
     """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
 
-    A candidate that the gate does not promote is rolled back: the run goes on from the best policy
-    so far.
+    A run of the same name goes on where it was interrupted. A candidate that the gate does not
+    promote is rolled back: the run goes on from the best policy so far.
 
     Args:
         config: The configuration of the run.
-        context: The run; its iteration is not used.
+        name: Name of the run, which resumes it; empty: derived from profile and configuration.
+        settings: Values on top of the configuration by dotted key, such as {"rl.num_steps": 3}.
+        redo: Stages to compute again, such as rollout or sft.
+        no_reuse: Compute every stage again.
         force_promote: Iterations whose candidate is promoted whatever the gate says.
     """
+    config = with_settings(config, settings or {})
+    context = run_context(config, name, no_reuse, redo or ())
+    forced = forced_iterations(force_promote or (), config.iterations)
+    check_inputs(config)
     with RunReport(config, context) as report:
         standing = _begin(config, context, report)
         for number in range(1, config.iterations + 1):
             of_iteration = context.model_copy(update={"iteration": number})
             result = iteration(config, of_iteration, standing)
-            forced = report.settle(number, result, forced=number in force_promote)
-            standing = advance(standing, result, forced=forced)
+            promoted = report.settle(number, result, forced=number in forced)
+            standing = advance(standing, result, forced=promoted)
             if config.stop_after_failures and standing.failures >= config.stop_after_failures:
                 reason = f"{standing.failures} iterations in a row were not promoted"
                 if number < config.iterations:

@@ -68,6 +68,24 @@ def with_settings(
     """
     document = copy.deepcopy(dict(document))
     given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
+    return _checked(document, given)
+
+
+def with_settings(config: EvolutionConfig, settings: Mapping[str, Any]) -> EvolutionConfig:
+    """Applies settings on top of a configuration.
+
+    Args:
+        config: The configuration.
+        settings: Values by dotted key (`{"rl.num_steps": 3}`).
+
+    Raises:
+        ConfigError: As `load_profile` says.
+    """
+    return _checked(config.model_dump(), settings) if settings else config
+
+
+def _checked(document: dict[str, Any], given: Mapping[str, Any]) -> EvolutionConfig:
+    """Puts settings by dotted key into a document, and checks the whole."""
     settings = {_main_key(key, value): value for key, value in given.items()}
     known = list(config_keys(EvolutionConfig))
     for key, value in settings.items():
