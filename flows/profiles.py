@@ -51,24 +51,23 @@ def load_profile(
             line that names the key, what came and what was expected.
     """
     name, document = _read_profile(name_or_path)
-    return with_settings({**document, "profile": name}, overrides)
+    return from_document({**document, "profile": name}, overrides)
 
 
-def with_settings(
-    document: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]
+def from_document(
+    document: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
 ) -> EvolutionConfig:
-    """Applies settings on top of a configuration.
+    """Checks a configuration of nested values, such as a run's record holds, with settings on top.
 
     Args:
-        document: The configuration, or a part of it, as nested values; left as it is.
+        document: The configuration, or part of it; left as it is.
         overrides: As `load_profile` takes them.
 
     Raises:
-        ConfigError: As `load_profile` raises it.
+        ConfigError: As `load_profile` says.
     """
-    document = copy.deepcopy(dict(document))
     given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
-    return _checked(document, given)
+    return _checked(copy.deepcopy(dict(document)), given)
 
 
 def with_settings(config: EvolutionConfig, settings: Mapping[str, Any]) -> EvolutionConfig:

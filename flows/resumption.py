@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from agents.errors import ConfigError, UsageError
 from flows.config import EvolutionConfig
-from flows.profiles import with_settings
+from flows.profiles import from_document
 from tasks.runs import RunRecord
 
 _FREE = frozenset(
@@ -39,13 +39,13 @@ def resumed_config(
         UsageError: A setting would make another run.
     """
     try:
-        before = with_settings(record.config, ())
+        before = from_document(record.config)
     except ConfigError as error:
         raise ConfigError(
             f"run {record.run} was started by another version of this program: {error}; "
             f"start it with its settings instead: evolvesearch run --name {record.run}"
         ) from error
-    config = with_settings({**record.config, "store": store}, overrides)
+    config = from_document({**record.config, "store": store}, overrides)
     if others := _changes_that_matter(before, config):
         raise UsageError(
             f"run {record.run} cannot go on with {', '.join(others)}: results that it has depend "
