@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @shared_options
-def status(settings: Settings) -> None:
+def status(settings: Settings) -> int:
     """Show the runs that are not done: state, iteration, stage, since when, and who works on them.
 
     `running`: a living process works on it. `interrupted`: that process was killed. `failed` and
@@ -29,6 +29,7 @@ def status(settings: Settings) -> None:
 
     Where a Prefect server is named (PREFECT_API_URL, or Prefect's profile), its pools are shown,
     too: workers online, runs that wait for one, and zombies, which are runs without a heartbeat.
+    Exit code 1: that server does not answer.
 
     \b
     Examples:
@@ -37,24 +38,27 @@ def status(settings: Settings) -> None:
     """
     config = settings.config()
     with output(settings.json) as answer:
-        from deployments.prefect_state import named_server, read_prefect
+        from deployments.prefect_state import ServerError, named_server, read_prefect
         from tasks.run_status import unfinished_runs
 
         store = settings.existing_store(config.store)
         runs = unfinished_runs(store.objects)
-        api_url = named_server()
-        prefect = read_prefect(api_url) if api_url else None
-        answer(
-            {
-                "runs": [asdict(run) for run in runs],
-                "prefect": None if prefect is None else asdict(prefect),
-            }
-        )
+        prefect, problem = None, None
+        if api_url := named_server():
+            try:
+                prefect = read_prefect(api_url)
+            except ServerError as error:
+                problem = str(error)
+        found = {"error": problem} if prefect is None else asdict(prefect)
+        answer({"runs": [asdict(run) for run in runs], "prefect": found if api_url else None})
     if not settings.json:
         console = screen()
         _show_runs(console, settings, runs)
         if prefect is not None:
             _show_prefect(console, prefect)
+        if problem:
+            click.echo(f"error: {problem}", err=True)
+    return 1 if problem else 0
 
 
 def _show_runs(console: Console, settings: Settings, runs: Sequence[RunStatus]) -> None:
