@@ -70,7 +70,7 @@ def run_evolution(
         with prefect_session(verbose):
             return evolve(
                 config,
-                name=context.run,
+                name=name,
                 redo=list(redo),
                 no_reuse=no_reuse,
                 force_promote=list(forced),
