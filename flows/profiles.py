@@ -66,7 +66,7 @@ def from_document(
     Raises:
         ConfigError: As `load_profile` says.
     """
-    given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
+    given = dict(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
     return _checked(copy.deepcopy(dict(document)), given)
 
 
@@ -149,7 +149,12 @@ def _read_profile(name_or_path: str) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"profile {name_or_path} is not valid TOML: {error}") from error
 
 
-def _parse_settings(texts: Sequence[str]) -> dict[str, str]:
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """Reads `KEY=VALUE` texts into settings by dotted key.
+
+    Raises:
+        ConfigError: One of them is not of that form.
+    """
     settings = {}
     for text in texts:
         key, separator, value = text.partition("=")

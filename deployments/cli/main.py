@@ -67,6 +67,11 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "archive": _Command("care:archive", "Write a run into one file."),
         "restore": _Command("care:restore", "Take an archived run into the store."),
     },
+    "A Prefect server and its workers": {
+        "deploy": _Command("deploy:deploy", "Set up pools, deployments and the automation."),
+        "worker": _Command("worker:worker", "Start workers that run what pools hand out."),
+        "serve": _Command("serve:serve", "Serve the loop from one process, without pools."),
+    },
     "This machine": {
         "assets": _Command("inputs:assets", "Fetch and verify the inputs."),
         "web": _Command("inputs:web", "Browse the offline web (`web serve`)."),
