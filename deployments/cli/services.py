@@ -11,7 +11,7 @@ from deployments.cli.options import store_exists
 from deployments.cli.versions import version
 
 if TYPE_CHECKING:
-    from deployments.prefect_state import PrefectState
+    from deployments.prefect.state import PrefectState
     from flows.config import EvolutionConfig
     from tasks.storage.config import StoreConfig
 
@@ -38,7 +38,7 @@ def prefect(config: EvolutionConfig) -> Iterator[Check]:
     Args:
         config: Says whether stages are sent to pools.
     """
-    from deployments.prefect_state import ServerError, named_server, read_prefect
+    from deployments.prefect.state import ServerError, named_server, read_prefect
 
     dispatches = config.execution.mode == "dispatch"
     api_url = named_server()
@@ -79,7 +79,7 @@ def pools(state: PrefectState, *, dispatches: bool) -> Iterator[Check]:
     """
     if not state.pools:
         status = "fail" if dispatches else "ok"
-        hint = "make pools deploy" if dispatches else ""
+        hint = "evolvesearch deploy" if dispatches else ""
         yield Check("pools", status, "none at this server", hint)
     for pool in state.pools:
         workers = f"{len(pool.workers) or 'no'} worker{'s' * (len(pool.workers) > 1)} online"
@@ -89,7 +89,7 @@ def pools(state: PrefectState, *, dispatches: bool) -> Iterator[Check]:
             hint = f"prefect work-pool resume {pool.name}"
             yield Check(name, "warn", f"paused, {found}", hint)
         elif not pool.workers and (pool.late or dispatches):
-            hint = f"prefect worker start --pool {pool.name}, in a session of its own (setsid)"
+            hint = f"evolvesearch worker {pool.name}"
             yield Check(name, "warn", found, hint)
         elif pool.late:
             hint = "its workers are busy or cannot start runs: look into a worker's log"
@@ -105,7 +105,7 @@ def automation(state: PrefectState) -> Check:
     if not state.pools:
         return Check("zombie automation", "ok", "none; without pools none is needed")
     found = "none: runs of a worker that was killed stay Running for ever"
-    return Check("zombie automation", "warn", found, "make automations")
+    return Check("zombie automation", "warn", found, "evolvesearch deploy")
 
 
 def zombies(state: PrefectState) -> Check:

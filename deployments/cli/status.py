@@ -15,7 +15,7 @@ from deployments.cli.options import Settings, shared_options
 from deployments.cli.tables import command, plain_table
 
 if TYPE_CHECKING:
-    from deployments.prefect_state import PrefectState
+    from deployments.prefect.state import PrefectState
     from tasks.run_status import RunStatus
 
 
@@ -38,7 +38,7 @@ def status(settings: Settings) -> int:
     """
     config = settings.config()
     with output(settings.json) as answer:
-        from deployments.prefect_state import ServerError, named_server, read_prefect
+        from deployments.prefect.state import ServerError, named_server, read_prefect
         from tasks.run_status import unfinished_runs
 
         store = settings.existing_store(config.store)

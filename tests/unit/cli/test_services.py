@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments import prefect_state
 from deployments.cli import services, versions
 from deployments.cli.checks import Check
-from deployments.prefect_state import PoolState, PrefectState, Zombie
+from deployments.prefect import state as prefect_state
+from deployments.prefect.state import PoolState, PrefectState, Zombie
 from flows.config import EvolutionConfig
 from tasks.storage.config import StoreConfig
 
@@ -110,9 +110,9 @@ def test_a_server_of_another_version(
 @pytest.mark.parametrize(
     ("changes", "config", "status", "words"),
     [
-        ({"workers": ()}, DISPATCH, "warn", "prefect worker start --pool evolve-train"),
+        ({"workers": ()}, DISPATCH, "warn", "evolvesearch worker evolve-train"),
         ({"workers": ()}, INLINE, "ok", ""),
-        ({"workers": (), "late": 2}, INLINE, "warn", "prefect worker start --pool evolve-train"),
+        ({"workers": (), "late": 2}, INLINE, "warn", "evolvesearch worker evolve-train"),
         ({"late": 2}, INLINE, "warn", "busy"),
         ({"paused": True}, INLINE, "warn", "prefect work-pool resume evolve-train"),
     ],
@@ -143,4 +143,4 @@ def test_zombies_and_the_lack_of_what_ends_them_are_told(monkeypatch: pytest.Mon
     assert found["zombies"].status == "warn"
     assert found["zombies"].hint == "prefect flow-run cancel 0123"
     assert found["zombie automation"].status == "warn"
-    assert found["zombie automation"].hint == "make automations"
+    assert found["zombie automation"].hint == "evolvesearch deploy"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments import prefect_state
 from deployments.cli.main import execute
-from deployments.prefect_state import PoolState, PrefectState, ServerError, Zombie
+from deployments.prefect import state as prefect_state
+from deployments.prefect.state import PoolState, PrefectState, ServerError, Zombie
 from tasks.artifacts import ArtifactStore
 from tasks.run_owner import working_on
 from tasks.runs import RunLog, RunRecord

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from agents.errors import EvolveSearchError
+from agents.errors import EvolveSearchError, StageError
+from deployments.prefect.automations import SILENCE_S
+from deployments.prefect.connection import connection
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
-SILENCE_S = 90
-"""Seconds without a heartbeat, three of which fit in, after which a run counts as a zombie."""
-
+_HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 _TIMEOUT_S = 5.0
 
 
@@ -101,16 +100,11 @@ def read_prefect(api_url: str) -> PrefectState:
     Raises:
         ServerError: It does not answer, or refuses.
     """
-    check_answers(api_url)
+    _check_answers(api_url)
     import prefect
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     try:
-        with (
-            temporary_settings({PREFECT_API_URL: api_url}),
-            get_client({"timeout": _TIMEOUT_S}, sync_client=True) as client,
-        ):
+        with connection(api_url) as client:
             runs = _active_runs(client)
             return PrefectState(
                 api_url=api_url,
@@ -120,12 +114,12 @@ def read_prefect(api_url: str) -> PrefectState:
                 zombies=tuple(_zombies(client, runs)),
                 zombie_automations=tuple(_zombie_automations(client)),
             )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, StageError) as error:
         raise ServerError(f"{api_url}: {_words(error)}") from error
 
 
-def check_answers(api_url: str) -> None:
-    """Makes sure that a server answers, quickly and without loading Prefect.
+def _check_answers(api_url: str) -> None:
+    """Makes sure that a server answers, quickly: Prefect's client is patient.
 
     Raises:
         ServerError: It does not.
@@ -196,7 +190,7 @@ def _zombies(client: SyncPrefectClient, runs: list[FlowRun]) -> list[Zombie]:
         wanted = EventFilter.model_validate(
             {
                 "occurred": EventOccurredFilter.model_validate({"since": since}),
-                "event": EventNameFilter(name=[HEARTBEAT_EVENT]),
+                "event": EventNameFilter(name=[_HEARTBEAT_EVENT]),
                 "resource": EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
             }
         )
@@ -217,4 +211,4 @@ def _zombie_automations(client: SyncPrefectClient) -> list[str]:
 def _waits_for_heartbeats(trigger: Any) -> bool:
     """Whether a trigger fires where heartbeats stay away: its text names their event."""
     text: str = trigger.model_dump_json()
-    return HEARTBEAT_EVENT in text and '"Proactive"' in text
+    return _HEARTBEAT_EVENT in text and '"Proactive"' in text
