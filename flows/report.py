@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
+from prefect.logging import get_run_logger
+
 from agents.errors import StoppedError
 from evaluation.benchmarks import average_accuracy
 from flows.config import EvolutionConfig
@@ -18,7 +20,7 @@ from tasks.config import StageContext
 from tasks.prefect_artifacts import publish_scores
 from tasks.prefect_events import publish_promotion
 from tasks.references import resolve
-from tasks.run_owner import working_on
+from tasks.run_owner import owner_of_run, working_on
 from tasks.runs import (
     ForcedPromotion,
     PolicyEntry,
@@ -55,12 +57,18 @@ class RunReport:
         )
 
     def __enter__(self) -> Self:
-        # Another process at work on this run is waited for: then its record says how it ended.
-        self._ending.enter_context(working_on(self._store.objects, self._record.run))
-        self._start = time.monotonic()
-        self._ending.enter_context(stage_events(self._stages.append))
-        self._go_on_from(self._runs.run(self._record.run))
-        self._runs.save_run(self._record)
+        objects, run = self._store.objects, self._record.run
+        owner = owner_of_run(objects, run)
+        if owner is not None and owner.alive:
+            get_run_logger().warning("%s works on run %s: waiting for its end", owner, run)
+        with ExitStack() as entered:
+            # Two starts of one run follow one another: the second finds what the first has done.
+            entered.enter_context(working_on(objects, run))
+            self._start = time.monotonic()
+            entered.enter_context(stage_events(self._stages.append))
+            self._go_on_from(self._runs.run(run))
+            self._runs.save_run(self._record)
+            self._ending = entered.pop_all()
         return self
 
     def _go_on_from(self, before: RunRecord | None) -> None:
