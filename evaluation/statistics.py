@@ -156,6 +156,26 @@ def mean_interval(
     return paired.ci_low, paired.ci_high
 
 
+def average_interval(parts: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+    """Interval of the unweighted mean of independent scores that have intervals of their own.
+
+    Each side's distances are squared and added (MOVER; Zou and Donner, 2008), so that Wilson's
+    intervals of benchmarks stay honest in their average, also where all or none are right.
+
+    Args:
+        parts: Score, lower and upper bound of each, all of one confidence level.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not parts:
+        raise ValueError("expected scores with intervals, got none")
+    mean = math.fsum(score for score, _, _ in parts) / len(parts)
+    below = math.hypot(*(score - low for score, low, _ in parts)) / len(parts)
+    above = math.hypot(*(high - score for score, _, high in parts)) / len(parts)
+    return mean - below, mean + above
+
+
 @dataclass(frozen=True, slots=True)
 class Slope:
     """A line fitted through points.

@@ -9,10 +9,11 @@ and document.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
+from pydantic import Field
 
 from agents.errors import UsageError
 from flows.config import EvolutionConfig
@@ -22,6 +23,7 @@ from flows.profiles import with_settings
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
 from flows.stages import benchmark, closed_book, cold_start, construct, filter_, sft
+from flows.standings import StandingLog, course_of
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.construct import check_inputs
@@ -36,6 +38,7 @@ def run_evolution(
     redo: Sequence[str] = (),
     verbose: bool = False,
     force_promote: Force = (),
+    further_iterations: int | None = None,
 ) -> dict[str, Any]:
     """Runs the loop, or goes on with it where the run of this name was interrupted.
 
@@ -47,6 +50,8 @@ def run_evolution(
         redo: Stages to compute again (`rollout`, `sft`, …).
         verbose: Show Prefect's own log lines.
         force_promote: Iterations, or `all`, whose candidate is promoted whatever the gate says.
+        further_iterations: Go on from the last promoted policy with so many iterations beyond
+            those that the run has finished; None: `config.iterations` in all.
 
     Returns:
         The run's document: run, profile, iterations (base, cold start, iterations; each with
@@ -61,9 +66,11 @@ def run_evolution(
     """
     # What is wrong with the call is said before anything is started.
     context = run_context(config, name, no_reuse, redo)
-    forced = forced_iterations(force_promote, config.iterations)
+    course = course_of(config, context.run, further_iterations)
+    forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
-    if config.execution.mode == "inline" and not _is_done(config, context.run):
+    is_done = further_iterations is None and _is_done(config, context.run)
+    if config.execution.mode == "inline" and not is_done:
         # Both take seconds to start and wait for nothing: let them start side by side.
         start_heavy()
     try:
@@ -74,6 +81,7 @@ def run_evolution(
                 redo=list(redo),
                 no_reuse=no_reuse,
                 force_promote=list(forced),
+                further_iterations=further_iterations,
             )
     finally:
         stop_heavy()
@@ -141,6 +149,7 @@ def evolve(
     redo: list[str] | None = None,
     no_reuse: bool = False,
     force_promote: list[int] | None = None,
+    further_iterations: Annotated[int, Field(ge=1)] | None = None,
 ) -> dict[str, Any]:
     """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
 
@@ -154,24 +163,33 @@ def evolve(
         redo: Stages to compute again, such as rollout or sft.
         no_reuse: Compute every stage again.
         force_promote: Iterations whose candidate is promoted whatever the gate says.
+        further_iterations: Go on from the run's last promoted policy with so many iterations
+            beyond those that it has finished; empty: as many in all as the configuration says.
     """
     config = with_settings(config, settings or {})
     context = run_context(config, name, no_reuse, redo or ())
-    forced = forced_iterations(force_promote or (), config.iterations)
+    course = course_of(config, context.run, further_iterations)
+    forced = forced_iterations(force_promote or (), course.last, course.first)
     check_inputs(config)
-    with RunReport(config, context) as report:
-        standing = _begin(config, context, report)
-        for number in range(1, config.iterations + 1):
+    standings = StandingLog(ArtifactStore.open(config.store).objects, context.run)
+    reached = course.reached
+    with RunReport(config, context, reached.policies if reached else ()) as report:
+        if reached is None:
+            standing = _begin(config, context, report)
+            standings.save(0, standing, report.policies)
+        else:
+            standing = reached.standing
+        for number in range(course.first, course.last + 1):
+            if config.stop_after_failures and standing.failures >= config.stop_after_failures:
+                reason = f"{standing.failures} iterations in a row were not promoted"
+                get_run_logger().warning("stopped: %s", reason)
+                report.stop(reason)
+                break
             of_iteration = context.model_copy(update={"iteration": number})
             result = iteration(config, of_iteration, standing)
             promoted = report.settle(number, result, forced=number in forced)
             standing = advance(standing, result, forced=promoted)
-            if config.stop_after_failures and standing.failures >= config.stop_after_failures:
-                reason = f"{standing.failures} iterations in a row were not promoted"
-                if number < config.iterations:
-                    get_run_logger().warning("stopped: %s", reason)
-                    report.stop(reason)
-                break
+            standings.save(number, standing, report.policies)
         return report.document()
 
 

@@ -77,20 +77,24 @@ def advance(standing: Standing, result: IterationResult, *, forced: bool) -> Sta
     )
 
 
-def forced_iterations(force: Force, num_iterations: int) -> tuple[int, ...]:
+def forced_iterations(force: Force, last: int, first: int = 1) -> tuple[int, ...]:
     """The iterations that are to be promoted in any case.
 
+    Args:
+        force: What was asked for.
+        last: The last iteration that the call makes; 0: it makes none.
+        first: The first; those before it are finished.
+
     Raises:
-        UsageError: The run has no such iteration.
+        UsageError: The call makes no such iteration.
     """
     if force == "all":
-        return tuple(range(1, num_iterations + 1))
+        return tuple(range(first, last + 1))
     for number in force:
-        if not 1 <= number <= num_iterations:
+        if not first <= number <= last:
             raise UsageError(
-                f"--force-promote {number}: expected an iteration of this run, 1 to "
-                f"{num_iterations}"
-                if num_iterations
+                f"--force-promote {number}: expected an iteration of this run, {first} to {last}"
+                if first <= last
                 else f"--force-promote {number}: this run has no iterations"
             )
     return tuple(sorted(set(force)))

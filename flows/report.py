@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -17,8 +18,10 @@ from flows.promotion import IterationResult
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark import scores_of
 from tasks.config import StageContext
+from tasks.policy_scores import policy_rows
 from tasks.prefect_artifacts import publish_scores
-from tasks.prefect_events import publish_promotion
+from tasks.prefect_events import publish_end, publish_promotion
+from tasks.prefect_places import publish_places
 from tasks.references import resolve
 from tasks.run_owner import owner_of_run, working_on
 from tasks.runs import (
@@ -36,17 +39,31 @@ from tasks.stage_events import StageEvent, stage_events
 class RunReport:
     """Keeps the record of a run while it goes on; leaving the context says how it ended."""
 
-    def __init__(self, config: EvolutionConfig, context: StageContext) -> None:
+    def __init__(
+        self,
+        config: EvolutionConfig,
+        context: StageContext,
+        policies: Sequence[PolicyEntry] = (),
+    ) -> None:
+        """Opens the record of a run.
+
+        Args:
+            config: Its configuration.
+            context: Run and iteration.
+            policies: What it has measured before, where this call goes on from there.
+        """
         self._config = config
         self._store = ArtifactStore.open(config.store)
         self._runs = RunLog(self._store.objects)
-        self._entries: list[dict[str, Any]] = []
+        self._entries = policy_rows(
+            self._store, policies, self._runs.stages(context.run) if policies else ()
+        )
         self._stages: list[StageEvent] = []
         self._ending = ExitStack()
         self._stopped = ""
         self._start = 0.0
         self._wall_before_s = 0.0
-        self._settled_before: set[PolicyEntry] = set()
+        self._settled_before = set(policies)
         self._record = RunRecord(
             run=context.run,
             profile=config.profile,
@@ -54,6 +71,7 @@ class RunReport:
             status="running",
             started_at=utc_now(),
             config=config.model_dump(mode="json"),
+            policies=tuple(policies),
         )
 
     def __enter__(self) -> Self:
@@ -68,6 +86,7 @@ class RunReport:
             entered.enter_context(stage_events(self._stages.append))
             self._go_on_from(self._runs.run(run))
             self._runs.save_run(self._record)
+            publish_places(run, self._store.uri)
             self._ending = entered.pop_all()
         return self
 
@@ -76,7 +95,7 @@ class RunReport:
         if before is None:
             return
         self._wall_before_s = before.wall_s
-        self._settled_before = set(before.policies)
+        self._settled_before |= set(before.policies)
         self._record = replace(
             self._record,
             started_at=before.started_at,
@@ -99,6 +118,7 @@ class RunReport:
             reason = str(error) or type(error).__name__
         with self._ending:
             self._save(status, reason)
+        publish_end(self._record)
 
     def add(self, name: str, policy: str, promoted: bool, benchmarks: str) -> None:
         """Adds a policy of before the first iteration, which no gate decides on."""
@@ -153,6 +173,11 @@ class RunReport:
 
     def _digest(self, policy: str) -> str:
         return resolve(self._store, POLICIES, policy).digest
+
+    @property
+    def policies(self) -> tuple[PolicyEntry, ...]:
+        """What the run has measured so far."""
+        return self._record.policies
 
     def stop(self, reason: str) -> None:
         """Notes that the stop rule ended the run before its last iteration."""

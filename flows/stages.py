@@ -18,7 +18,9 @@ from tasks.cold_start import build_trajectories
 from tasks.config import StageContext
 from tasks.construct import construct_inputs
 from tasks.filter import filter_stage
-from tasks.prefect_artifacts import publish_benchmarks, publish_verdicts
+from tasks.prefect_artifacts import publish_benchmarks
+from tasks.prefect_funnel import publish_funnel
+from tasks.prefect_samples import publish_answer_samples, publish_rollout_samples
 from tasks.references import reference_of
 from tasks.rl import reinforce
 from tasks.rollout import roll_out
@@ -116,7 +118,8 @@ def filter_(
         trajectories: Reference of the trajectories.
     """
     references = _report(filter_stage(config, context, questions, trajectories))
-    publish_verdicts(config, context, references["verdicts"])
+    publish_funnel(config, context, references["verdicts"])
+    publish_rollout_samples(config, context, references["verdicts"])
     return references
 
 
@@ -175,6 +178,8 @@ def benchmark(
     """
     references = _report(score_policy(config, context, questions, policy, gate))
     publish_benchmarks(config, context, references["benchmarks"], gate=gate)
+    if not gate:
+        publish_answer_samples(config, context, references["answers"])
     return references
 
 

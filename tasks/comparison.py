@@ -14,7 +14,7 @@ from evaluation.comparison import Comparison, compare
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import PROTOCOL, scored
 from tasks.manifest import Manifest
-from tasks.runs import RunLog
+from tasks.runs import RunLog, StageRecord
 from tasks.schemas import POLICIES
 from tasks.selection import GATE_SPLIT
 
@@ -94,19 +94,55 @@ def run_comparison(
     """
     if len(iterations) < 2:
         return {}
-    own = {
-        (ref.key, ref.name)
-        for stage in RunLog(store.objects).stages(run)
-        if stage.stage == "benchmark"
-        for ref in stage.artifacts
-    }
+    stages = RunLog(store.objects).stages(run)
     names = iterations[0]["benchmarks"]
     sides = []
     for entry in (iterations[0], iterations[-1]):
-        answers = _answers(_measured(store, entry["policy"], own), None)
+        answers = own_answers(store, stages, entry["policy"])
         sides.append({name: answers[name] for name in names if name in answers})
     found = compare(*([side] for side in sides), confidence=confidence) if all(sides) else {}
     return {name: asdict(comparison) for name, comparison in found.items()}
+
+
+def own_answers(store: ArtifactStore, stages: Sequence[StageRecord], policy: str) -> Answered:
+    """What a run's own benchmarks have of a policy's answers, the newest of each benchmark.
+
+    Args:
+        store: The store.
+        stages: Stages of the run.
+        policy: Digest of the policy.
+    """
+    own = {
+        (ref.key, ref.name)
+        for stage in stages
+        if stage.stage == "benchmark"
+        for ref in stage.artifacts
+    }
+    return _answers(_measured(store, policy, own), None)
+
+
+def gate_answers(
+    store: ArtifactStore, stages: Sequence[StageRecord], policy: str
+) -> Mapping[str, float]:
+    """A policy's marks by question of the gate, as a run asked it last; none where it did not.
+
+    Args:
+        store: The store.
+        stages: Stages of the run.
+        policy: Digest of the policy.
+    """
+    for stage in reversed(stages):
+        for ref in stage.artifacts if stage.stage == "gate" else ():
+            if ref.kind == "answers":
+                rows = store.read_table(ref).to_pylist()
+                marks = {
+                    row["question_id"]: mark
+                    for row in rows
+                    if row["policy"] == policy and (mark := scored(row).correct) is not None
+                }
+                if marks:
+                    return marks
+    return {}
 
 
 def _measured(

@@ -1,19 +1,19 @@
-"""What a run shows in Prefect: tables of scores and verdicts, and a chart, under stable keys."""
+"""What a run shows in Prefect of its scores: tables and a chart, under stable keys.
+
+The other artifacts stand beside this module: `prefect_funnel`, `prefect_samples`, `prefect_sweep`,
+`prefect_places`. `prefect_publishing` publishes them all.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
 from evaluation.summaries import headline
-from tasks.artifacts import ArtifactStore
 from tasks.benchmark import scores_of
 from tasks.config import StageConfig, StageContext
-from tasks.references import resolve
+from tasks.markdown_text import label
+from tasks.prefect_publishing import artifact_key, publish_markdown, publish_table
 
 
 def publish_benchmarks(
@@ -24,32 +24,17 @@ def publish_benchmarks(
         {
             "benchmark": name,
             "questions": score.num_questions,
-            "accuracy": _percent(score.accuracy),
-            "interval": f"{_percent(score.ci_low)} to {_percent(score.ci_high)}",
-            "EM": _percent(score.em),
-            "F1": _percent(score.f1),
-            "MBE": "" if score.mbe is None else _percent(score.mbe),
+            "accuracy": percent(score.accuracy),
+            "interval": f"{percent(score.ci_low)} to {percent(score.ci_high)}",
+            "EM": percent(score.em),
+            "F1": percent(score.f1),
+            "MBE": percent(score.mbe),
             "unjudged": score.unjudged,
         }
         for name, score in scores_of(config, benchmarks).items()
     ]
-    create_table_artifact(
-        rows,
-        key=artifact_key("gate" if gate else "benchmark", context.run),
-        description=f"{context.run}: {context.subject or f'iteration {context.iteration}'}",
-    )
-
-
-def publish_verdicts(config: StageConfig, context: StageContext, verdicts: str) -> None:
-    """Publishes how many trajectories the filter kept, and why it dropped the others."""
-    store = ArtifactStore.open(config.store)
-    table = store.read_table(resolve(store, "verdicts", verdicts))
-    counts = Counter(table.column("reason").to_pylist())
-    create_table_artifact(
-        [{"verdict": reason, "trajectories": count} for reason, count in counts.most_common()],
-        key=artifact_key("filter", context.run),
-        description=f"{context.run}: filter of iteration {context.iteration}",
-    )
+    key = artifact_key("gate" if gate else "benchmark", context.run)
+    publish_table(key, rows, f"{context.run}: {subject_of(context)}")
 
 
 def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -59,45 +44,60 @@ def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
         run: Name of the run.
         entries: The entries of the run's document, from base to last.
     """
-    table = [
+    rows = [
         {
             "policy": entry["name"],
-            **{name: _percent(headline(s) or 0.0) for name, s in entry["benchmarks"].items()},
-            "average": _percent(entry["average"]),
+            **{name: percent(headline(s) or 0.0) for name, s in entry["benchmarks"].items()},
+            "average": percent(entry["average"]),
             "promoted": "yes" if entry["promoted"] else "no",
         }
         for entry in entries
     ]
     description = f"{run}: accuracy by policy and benchmark"
-    create_table_artifact(table, key=artifact_key("scores", run), description=description)
-    create_markdown_artifact(
-        score_chart(entries), key=artifact_key("score-chart", run), description=description
-    )
+    publish_table(artifact_key("scores", run), rows, description)
+    publish_markdown(artifact_key("score-chart", run), score_chart(entries), description)
 
 
 def score_chart(entries: Sequence[Mapping[str, Any]]) -> str:
     """A mermaid chart of the benchmarks' average accuracy by policy, as Markdown."""
-    names = ", ".join(f'"{entry["name"]}"' for entry in entries)
-    values = ", ".join(f"{100 * entry['average']:.1f}" for entry in entries)
-    top = max(10.0, *(100 * entry["average"] for entry in entries)) if entries else 100.0
-    return "\n".join(
-        [
-            "## Average accuracy on the held-out benchmarks",
-            "```mermaid",
-            "xychart-beta",
-            f"    x-axis [{names}]",
-            f'    y-axis "accuracy, %" 0 --> {min(100, 10 * -(-top // 10)):.0f}',
-            f"    bar [{values}]",
-            f"    line [{values}]",
-            "```",
-        ]
+    measured = [entry for entry in entries if entry["average"] is not None]
+    bars = {str(entry["name"]): 100 * entry["average"] for entry in measured}
+    return (
+        f"## Average accuracy on the held-out benchmarks\n{chart(bars, 'accuracy, %', line=True)}"
     )
 
 
-def artifact_key(series: str, run: str) -> str:
-    """A key as Prefect wants them: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{series}-{run}".lower()).strip("-")
+def chart(bars: Mapping[str, float], axis: str, *, line: bool = False, top: float = 100.0) -> str:
+    """A bar chart as a block of mermaid.
+
+    Args:
+        bars: Heights by name, which are escaped; without any there is no chart.
+        axis: What the heights are.
+        line: Whether to draw a line through the tops as well.
+        top: Where the axis may end at most; it ends above the highest bar, in steps of a tenth.
+    """
+    if not bars:
+        return "Nothing was measured."
+    step = top / 10
+    end = min(top, step * -(-max(step, *bars.values()) // step))
+    values = ", ".join(f"{value:.1f}" for value in bars.values())
+    lines = [
+        "```mermaid",
+        "xychart-beta",
+        f"    x-axis [{', '.join(label(name) for name in bars)}]",
+        f'    y-axis "{axis}" 0 --> {end:.0f}',
+        f"    bar [{values}]",
+        *([f"    line [{values}]"] if line else []),
+        "```",
+    ]
+    return "\n".join(lines)
 
 
-def _percent(fraction: float) -> str:
-    return f"{fraction:.1%}"
+def subject_of(context: StageContext) -> str:
+    """What a stage worked on, in words: `base`, `iteration 2`."""
+    return context.subject or f"iteration {context.iteration}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage; empty for None."""
+    return "" if fraction is None else f"{fraction:.1%}"

@@ -221,7 +221,7 @@ def run_record_of(data: bytes, path: str) -> RunRecord:
     """
     try:
         value = json.loads(data)
-        value["policies"] = tuple(_policy_entry(entry) for entry in value["policies"])
+        value["policies"] = tuple(policy_entry_of(entry) for entry in value["policies"])
         # Records of earlier versions know of none.
         value["forced"] = tuple(ForcedPromotion(**each) for each in value.get("forced", ()))
         return RunRecord(**value)
@@ -229,7 +229,8 @@ def run_record_of(data: bytes, path: str) -> RunRecord:
         raise StoreError(f"record {path} is damaged: {error}") from error
 
 
-def _policy_entry(value: Mapping[str, Any]) -> PolicyEntry:
+def policy_entry_of(value: Mapping[str, Any]) -> PolicyEntry:
+    """Reads a policy's entry in a record."""
     gate = value.get("gate")
     return PolicyEntry(**{**value, "gate": GateDecision(**gate) if gate else None})
 

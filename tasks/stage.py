@@ -17,6 +17,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.leases import Lease, leased
 from tasks.manifest import ArtifactRef, Manifest
+from tasks.prefect_events import publish_budget
 from tasks.runs import RunLog, StageRecord, utc_now
 from tasks.stage_cache import stage_key
 from tasks.stage_events import StageEvent, tell_stage
@@ -126,6 +127,7 @@ def _compute(
                 wall_s=time.monotonic() - start,
             )
         )
+        publish_budget(record, error)
         raise
     outcome = _outcome(found, reused=False, wall_s=time.monotonic() - start)
     runs.save_stage(_finished(record, outcome))

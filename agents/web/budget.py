@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from agents.errors import StoppedError
+from agents.errors import BudgetError
 
 
 class Budget:
@@ -35,7 +35,7 @@ class Budget:
             what: What is paid for, for the error.
 
         Raises:
-            StoppedError: It would go beyond the limit; nothing is spent.
+            BudgetError: It would go beyond the limit; nothing is spent.
         """
         if price <= 0:
             return
@@ -46,12 +46,12 @@ class Budget:
         """Keeps the greatest possible price of a call free, until `pay` says what it was.
 
         Raises:
-            StoppedError: It might go beyond the limit; nothing is kept.
+            BudgetError: It might go beyond the limit; nothing is kept.
         """
         with self._lock:
             bound = self._spent + self._held + most
             if most > 0 and self._limit is not None and bound > self._limit + 1e-9:
-                raise StoppedError(
+                raise BudgetError(
                     f"web.budget is {self._limit:g}, {self._spent:g} is spent and a call to {what} "
                     f"costs {most:g}: raise web.budget and run the same command again to go on, "
                     "or replay what was recorded with web.cache=offline"

@@ -29,6 +29,13 @@ _ALL = "all"
     help="Promote this iteration's policy, or without a number that of every iteration, whatever "
     "the gate says; recorded, and kept when the run is resumed. Can be repeated.",
 )
+@click.option(
+    "--further",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Go on from the run's last promoted policy with N iterations beyond those that it has "
+    "finished; without it the run has as many as `iterations` says.",
+)
 @shared_options
 @reuse_options
 def run(
@@ -37,6 +44,7 @@ def run(
     no_reuse: bool,
     redo: tuple[str, ...],
     force_promote: tuple[str, ...],
+    further: int | None,
 ) -> int:
     """Run the self-evolution loop: base, cold start, then iterations of rollout, filter, SFT, RL.
 
@@ -53,10 +61,18 @@ def run(
       evolvesearch run --name longer --set iterations=4 --set rl.num_steps=10
       evolvesearch run --redo benchmark
       evolvesearch run --name longer --force-promote 2
+      evolvesearch run --name nightly --further 1
     """
     forced = _forced(force_promote)
-    options = {"no_reuse": no_reuse, "redo": redo, "force_promote": forced}
-    return run_and_show(settings, settings.config(), name, **options)
+    return run_and_show(
+        settings,
+        settings.config(),
+        name,
+        no_reuse=no_reuse,
+        redo=redo,
+        force_promote=forced,
+        further_iterations=further,
+    )
 
 
 def run_and_show(

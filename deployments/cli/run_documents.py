@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from statistics import fmean
+from collections.abc import Sequence
 from typing import Any
 
 from agents.errors import UsageError
 from deployments.cli.training_table import training_rows, trip_rows
-from evaluation.benchmarks import IN_DOMAIN, OUT_OF_DOMAIN
-from evaluation.summaries import headline
 from tasks.artifacts import ArtifactStore
-from tasks.benchmark_rows import score_of
 from tasks.comparison import run_comparison
-from tasks.manifest import ArtifactRef
-from tasks.runs import RunLog, RunRecord, StageRecord, decision_of
-
-GATE = "gate"
-"""Name under which the gate's scores stand beside those of the benchmarks."""
+from tasks.policy_scores import policy_rows
+from tasks.runs import RunLog, RunRecord, StageRecord
 
 
 def find_run(records: Sequence[RunRecord], name: str) -> RunRecord:
@@ -52,7 +44,9 @@ def summary_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "error": record.error,
         "policies": [
             {key: entry[key] for key in ("name", "policy", "promoted", "average")}
-            for entry in _iterations(store, record, RunLog(store.objects).stages(record.run))
+            for entry in policy_rows(
+                store, record.policies, RunLog(store.objects).stages(record.run)
+            )
         ],
     }
 
@@ -88,7 +82,7 @@ def document_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:
         "training": training_rows(store, stages),
         "sentinels": trip_rows(store, record.run),
         "funnel": _funnel(store, stages),
-        "iterations": (iterations := _iterations(store, record, stages)),
+        "iterations": (iterations := policy_rows(store, record.policies, stages)),
         "comparison": run_comparison(store, record.run, iterations),
     }
 
@@ -115,37 +109,3 @@ def _funnel(store: ArtifactStore, stages: Sequence[StageRecord]) -> list[dict[st
                         }
                     )
     return rows
-
-
-def _iterations(
-    store: ArtifactStore, record: RunRecord, stages: Sequence[StageRecord]
-) -> list[dict[str, Any]]:
-    scores: dict[str, dict[str, dict[str, Any]]] = {}
-    refs = {ref.digest: ref for stage in stages for ref in stage.artifacts}
-    for ref in refs.values():
-        if ref.kind == "benchmarks":
-            for policy, rows in scores_in(store, ref).items():
-                scores.setdefault(policy, {}).update(rows)
-    return [
-        {
-            **decision_of(entry),
-            "benchmarks": (found := _in_order(scores.get(entry.digest, {}))),
-            "average": fmean(headline(s) or 0.0 for s in found.values()) if found else None,
-        }
-        for entry in record.policies
-    ]
-
-
-def _in_order(scores: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Scores in the order of the run's own table: in-domain, out-of-domain, then one's own."""
-    return {name: scores[name] for name in (*IN_DOMAIN, *OUT_OF_DOMAIN, *scores) if name in scores}
-
-
-def scores_in(store: ArtifactStore, ref: ArtifactRef) -> dict[str, dict[str, dict[str, Any]]]:
-    """Scores in a `benchmarks` artifact, by policy and benchmark; the gate's are left out."""
-    scores: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in store.read_table(ref).to_pylist():
-        if row["benchmark"] != GATE:
-            of_policy = scores.setdefault(row["policy"], {})
-            of_policy[row["benchmark"]] = asdict(score_of(row))
-    return scores

@@ -7,12 +7,12 @@ from typing import Any
 
 from agents.errors import UsageError
 from deployments.cli.options import store_exists
-from deployments.cli.run_documents import scores_in
 from flows.config import EvolutionConfig
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark import breakdown
 from tasks.benchmark_rows import PROTOCOL
 from tasks.config import StageContext
+from tasks.policy_scores import scores_in
 from tasks.references import reference_of, resolve
 from tasks.runs import RunLog
 

@@ -26,7 +26,7 @@ from tasks.tables import from_parquet, kind_of
 _PATH = re.compile(
     r"artifacts/(?P<kind>[a-z_]+)/[0-9a-f]{64}/[A-Za-z0-9_][A-Za-z0-9_.-]*"
     r"|manifests/[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_ .-]*\.json"
-    r"|runs/(?P<run>[^/]+)/(?:run|(?:stages|trips)/[A-Za-z0-9_][A-Za-z0-9_.-]*)\.json"
+    r"|runs/(?P<run>[^/]+)/(?:run|(?:stages|trips|standings)/[A-Za-z0-9_][A-Za-z0-9_.-]*)\.json"
 )
 """The only places of a store that an archive may fill."""
 _MOST_OF_A_HEADER = 1 << 30

@@ -16,7 +16,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from agents.errors import StageError
 from flows.prefect_runtime import prefect_session
-from tasks.prefect_artifacts import artifact_key, score_chart
+from tasks.prefect_artifacts import score_chart
+from tasks.prefect_publishing import artifact_key
 
 
 @pytest.mark.assets

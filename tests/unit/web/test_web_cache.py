@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.errors import StoppedError
+from agents.errors import BudgetError
 from agents.tools.base import ToolFailure
 from agents.web import cache as cache_module
 from agents.web.budget import Budget
@@ -194,12 +194,12 @@ async def test_a_spent_budget_lets_the_calls_under_way_come_back(monkeypatch):
     opened.set()
     first, second, *rest = await asyncio.gather(*asked, return_exceptions=True)
     assert (first, second) == (1, 1)
-    assert [type(each) for each in rest] == [StoppedError] * 3
+    assert [type(each) for each in rest] == [BudgetError] * 3
     assert [answer.cost for answer in cache.drain()] == [2, 0]
     monkeypatch.setattr(cache_module, "SETTLE_S", 0.01)
     hanging = asyncio.ensure_future(cache.get("p", {"q": 9}, asyncio.Event().wait))
     await asyncio.sleep(0)
-    with pytest.raises(StoppedError):
+    with pytest.raises(BudgetError):
         await cache.get("s", {"q": 3}, paid)
     hanging.cancel()
 
