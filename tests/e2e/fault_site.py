@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
@@ -45,7 +44,6 @@ class Site:
         self.server = PrefectServer(home)
         self._stack = ExitStack()
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._flow_runs: list[UUID] = []
         self.client: SyncPrefectClient
 
     def __enter__(self) -> Site:
@@ -54,7 +52,7 @@ class Site:
         settings = {PREFECT_API_URL: self.server.api_url, PREFECT_HOME: self.server.home}
         enter(temporary_settings(settings))
         self.client = enter(get_client(sync_client=True))
-        self._deploy()
+        self._install()
         for pool in (CONTROL, WORK):
             self.start_worker(pool)
         return self
@@ -62,34 +60,32 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _deploy(self) -> None:
+    def _install(self) -> None:
         for role, name in (("control", CONTROL), ("cpu", WORK)):
             ensure_pool(self.client, Pool(role, name), dry_run=False)
         ensure_automation(self.client, dry_run=False)
-        wanted = {"evolve/smoke"} | {
-            f"flows.stages.{name}" for name in ("construct", "cold_start", "filter_", "benchmark",
-                                                "rollout", "sft", "rl")
-        }  # fmt: skip
         for deployment in read_manifest():
+            is_stage = deployment.entrypoint.startswith("flows.stages.")
             is_smoke = deployment.entrypoint == "flows.evolve.evolve" and deployment.name == "smoke"
-            if is_smoke or deployment.entrypoint in wanted:
+            if is_stage or is_smoke:
                 pool = CONTROL if is_smoke else WORK
                 ensure_deployment(self.client, deployment, pool, dry_run=False)
-        for entrypoint, name, pool in (
-            ("waiting_flows.waiting_run", "run", CONTROL),
-            ("waiting_flows.waiting", "stage", WORK),
-        ):
-            deployment = Deployment(
-                name=name,
-                description="of a test",
-                entrypoint=entrypoint,
-                version="1",
-                tags=[TAG],
-                enforce_parameter_schema=True,
-                parameters={},
-                work_pool=WorkPool(name=pool),
-            )
-            ensure_deployment(self.client, deployment, pool, dry_run=False)
+        self.deploy("waiting_flows.waiting_run", "run", CONTROL)
+        self.deploy("waiting_flows.waiting", "stage", WORK)
+
+    def deploy(self, entrypoint: str, name: str, pool: str) -> None:
+        """Makes a deployment of a flow of the tests."""
+        deployment = Deployment(
+            name=name,
+            description="of a test",
+            entrypoint=entrypoint,
+            version="1",
+            tags=[TAG],
+            enforce_parameter_schema=True,
+            parameters={},
+            work_pool=WorkPool(name=pool),
+        )
+        ensure_deployment(self.client, deployment, pool, dry_run=False)
 
     def start_worker(self, pool: str) -> None:
         """Starts a worker of a pool, beside or in place of the one before."""
@@ -106,9 +102,7 @@ class Site:
     def start(self, deployment: str, **parameters: Any) -> FlowRun:
         """Starts a flow run of a deployment."""
         found = self.client.read_deployment_by_name(deployment)
-        started = self.client.create_flow_run_from_deployment(found.id, parameters=parameters)
-        self._flow_runs.append(started.id)
-        return started
+        return self.client.create_flow_run_from_deployment(found.id, parameters=parameters)
 
     def children(self, parent: FlowRun) -> list[FlowRun]:
         """The flow runs that a parent has sent out, the oldest first."""

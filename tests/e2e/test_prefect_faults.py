@@ -9,12 +9,13 @@ first test and looked at in the last but one.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,13 @@ from fault_site import (
     wait_until,
 )
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running
+from prefect_services import run_cli
 from survived import note, record_survived
 
 from deployments.prefect.automations import SILENCE_S
-from deployments.prefect.state import read_prefect
+from deployments.prefect.pools import Pool, ensure_pool
+from deployments.prefect.state import PoolState, read_prefect
 from tasks.leases import is_held
 from tasks.run_owner import owner_of_run
 from tasks.runs import RunLog
@@ -250,6 +254,35 @@ def test_a_run_sends_out_anew_what_the_automation_crashed(site: Site, zombies: Z
     end = site.client.read_flow_run(first.id).end_time
     assert end is not None
     tell("worker SIGTERM, to Crashed", zombies.age_s(end))
+
+
+def test_status_sees_pools_late_runs_and_zombies(site: Site, zombies: Zombies) -> None:
+    """A run in a pool without worker, and one that is Running and was never heard of."""
+    ensure_pool(site.client, Pool("train", "evolve-idle"), dry_run=False)
+    site.deploy("waiting_flows.waiting", "idle", "evolve-idle")
+    config = {"store": {"uri": "/none"}}
+    for _ in range(2):
+        silent = site.start("waiting/idle", config=config, context={"run": "none"})
+    long_ago = datetime.now(UTC) - timedelta(seconds=2 * SILENCE_S)
+    site.client.set_flow_run_state(silent.id, Running(timestamp=long_ago), force=True)
+    wait_until(lambda: pools_of(site)["evolve-idle"].late == 1, 60.0, lambda: str(pools_of(site)))
+    state = read_prefect(site.server.api_url)
+    assert [zombie.id for zombie in state.zombies] == [str(silent.id)]
+    assert state.server_version == state.client_version
+    idle = pools_of(site)["evolve-idle"]
+    assert (idle.workers, idle.late, idle.running) == ((), 1, 1)
+    for pool in (CONTROL, WORK):
+        assert pools_of(site)[pool].workers
+    output = run_cli(["doctor", "--json"], site.server.api_url, site.server.home)
+    checks = {check["name"]: check for check in json.loads(output)["checks"]}
+    assert checks["prefect"]["status"] == "ok"
+    assert checks["zombie automation"]["status"] == "ok"
+    assert checks["zombies"]["hint"] == f"prefect flow-run cancel {silent.id}"
+    assert checks["pool evolve-idle"]["hint"] == "evolvesearch worker evolve-idle"
+
+
+def pools_of(site: Site) -> dict[str, PoolState]:
+    return {pool.name: pool for pool in read_prefect(site.server.api_url).pools}
 
 
 @pytest.mark.assets
