@@ -16,9 +16,11 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from agents.errors import UsageError
+from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
+from flows.dispatch import perform
 from flows.iteration import iteration
-from flows.prefect_runtime import prefect_session
+from flows.prefect_runtime import has_named_server, prefect_session, without_heartbeat
 from flows.profiles import with_settings
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
@@ -69,6 +71,11 @@ def run_evolution(
     course = course_of(config, context.run, further_iterations)
     forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
+    if config.execution.mode == "dispatch" and not has_named_server():
+        raise UsageError(
+            "execution.mode is dispatch, but no Prefect server is named whose workers could run "
+            "the stages: set PREFECT_API_URL, or execution.mode=inline"
+        )
     is_done = further_iterations is None and _is_done(config, context.run)
     if config.execution.mode == "inline" and not is_done:
         # Both take seconds to start and wait for nothing: let them start side by side.
@@ -141,7 +148,13 @@ def _flow_run_name() -> str:
     return f"evolve {parameters.get('name') or profile}"
 
 
-@flow(name="evolve", flow_run_name=_flow_run_name)
+@flow(
+    name="evolve",
+    flow_run_name=_flow_run_name,
+    on_failure=[cancel_children],
+    on_crashed=[cancel_children],
+    on_cancellation=[cancel_children],
+)
 def evolve(
     config: EvolutionConfig,
     name: str | None = None,
@@ -173,7 +186,9 @@ def evolve(
     check_inputs(config)
     standings = StandingLog(ArtifactStore.open(config.store).objects, context.run)
     reached = course.reached
-    with RunReport(config, context, reached.policies if reached else ()) as report:
+    # The record says how far the run was to go, so that `resume` goes on to there.
+    to_the_end = config.model_copy(update={"iterations": course.last})
+    with RunReport(to_the_end, context, reached.policies if reached else ()) as report:
         if reached is None:
             standing = _begin(config, context, report)
             standings.save(0, standing, report.policies)
@@ -186,7 +201,8 @@ def evolve(
                 report.stop(reason)
                 break
             of_iteration = context.model_copy(update={"iteration": number})
-            result = iteration(config, of_iteration, standing)
+            with without_heartbeat():
+                result = iteration(config, of_iteration, standing)
             promoted = report.settle(number, result, forced=number in forced)
             standing = advance(standing, result, forced=promoted)
             standings.save(number, standing, report.policies)
@@ -196,19 +212,22 @@ def evolve(
 def _begin(config: EvolutionConfig, context: StageContext, report: RunReport) -> Standing:
     """Base policy and cold start: everything before the first iteration."""
     base_context = context.model_copy(update={"subject": "base"})
-    made = construct(config, context)
+    made = perform(construct, config, context)
     questions, base = made["questions"], made["policy"]
     if config.closed_book.attempts:
-        questions = closed_book(config, context, questions, base).get("questions", questions)
-    scored = benchmark(config, base_context, questions, base)
+        known = perform(closed_book, config, context, questions=questions, policy=base)
+        questions = known.get("questions", questions)
+    scored = perform(benchmark, config, base_context, questions=questions, policy=base)
     report.add("base", base, True, scored["benchmarks"])
     if not config.cold_start.enabled:
         return Standing(questions=questions, base=base, current=base, best=base)
-    built = cold_start(config, context, questions, base)["trajectories"]
-    filtered = filter_(config, context, questions, built)
-    tuned = sft(config, context, base, filtered["sft_examples"])
+    made = perform(cold_start, config, context, questions=questions, policy=base)
+    built = made["trajectories"]
+    filtered = perform(filter_, config, context, questions=questions, trajectories=built)
+    examples = filtered["sft_examples"]
+    tuned = perform(sft, config, context, policy=base, examples=examples)
     current = tuned.get("policy", base)
     cold_context = context.model_copy(update={"subject": "cold start"})
-    scored = benchmark(config, cold_context, questions, current)
+    scored = perform(benchmark, config, cold_context, questions=questions, policy=current)
     report.add("cold start", current, "policy" in tuned, scored["benchmarks"])
     return Standing(questions=questions, base=base, current=current, best=current, cold_start=built)

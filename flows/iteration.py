@@ -13,7 +13,9 @@ from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from evaluation.gate import GateDecision
+from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
+from flows.dispatch import perform
 from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
 from tasks.artifacts import ArtifactStore
@@ -29,7 +31,13 @@ def _flow_run_name() -> str:
     return f"iteration {context.iteration}"
 
 
-@flow(name="iteration", flow_run_name=_flow_run_name)
+@flow(
+    name="iteration",
+    flow_run_name=_flow_run_name,
+    on_failure=[cancel_children],
+    on_crashed=[cancel_children],
+    on_cancellation=[cancel_children],
+)
 def iteration(
     config: EvolutionConfig, context: StageContext, standing: Standing
 ) -> IterationResult:
@@ -48,14 +56,22 @@ def iteration(
     candidate, rewards = _exploit(config, context, standing)
     recorded = None
     if config.rl.enabled:
-        explored = rl(config, context, questions, candidate, rewards, standing.cold_start)
+        explored = perform(
+            rl,
+            config,
+            context,
+            questions=questions,
+            policy=candidate,
+            rewards=rewards,
+            cold_start=standing.cold_start,
+        )
         candidate, recorded = explored["policy"], explored["trajectories"]
     candidate = _known(config, standing, candidate)
     compared_with, decision = _judge(config, context, standing, candidate)
     verdict = "promotes" if decision.promoted else "does not promote"
     logger.info("the gate %s the candidate: %s", verdict, decision.reason)
     subject = context.model_copy(update={"subject": ""})
-    scored = benchmark(config, subject, questions, candidate)
+    scored = perform(benchmark, config, subject, questions=questions, policy=candidate)
     return IterationResult(
         candidate=candidate,
         decision=decision,
@@ -79,11 +95,19 @@ def _exploit(
             return standing.current, None
         trajectories = standing.rl_trajectories
     else:
-        sampled = rollout(config, context, questions, standing.current, standing.cold_start)
+        sampled = perform(
+            rollout,
+            config,
+            context,
+            questions=questions,
+            policy=standing.current,
+            cold_start=standing.cold_start,
+        )
         trajectories = sampled["trajectories"]
-    filtered = filter_(config, context, questions, trajectories)
+    filtered = perform(filter_, config, context, questions=questions, trajectories=trajectories)
     start = standing.base if config.sft.start_from == "base" else standing.current
-    tuned = sft(config, context, start, filtered["sft_examples"])
+    examples = filtered["sft_examples"]
+    tuned = perform(sft, config, context, policy=start, examples=examples)
     return tuned.get("policy", standing.current), filtered["rewards"]
 
 
@@ -113,6 +137,8 @@ def _judge(
     answers = {}
     for subject, policy in (("best", standing.best), ("candidate", candidate)):
         of_subject = context.model_copy(update={"subject": subject})
-        answers[subject] = benchmark(config, of_subject, standing.questions, policy, gate=True)
+        answers[subject] = perform(
+            benchmark, config, of_subject, questions=standing.questions, policy=policy, gate=True
+        )
     decision = gate_decision(config, answers["best"]["answers"], answers["candidate"]["answers"])
     return standing.best, decision

@@ -46,27 +46,35 @@ def prefect_session(verbose: bool = False) -> Iterator[None]:
         StageError: The server did not start.
     """
     from prefect.context import FlowRunContext
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    # The heartbeat's thread is joined in steps of a second at the end of each sync flow; an
-    # inline sub-flow's life is its parent's, so it has nothing to tell (PrefectHQ/prefect#19641).
-    quiet_heartbeat = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     if FlowRunContext.get() is not None:
         yield
         return
     with (
         _console(verbose),
         _reachable_server() as api_url,
-        temporary_settings({**quiet_heartbeat, PREFECT_API_URL: api_url}),
+        temporary_settings({PREFECT_API_URL: api_url}),
+        # Nor does anybody watch for the heartbeat of a run that its user watches.
+        without_heartbeat(),
     ):
         try:
             yield
         finally:
             _send_what_is_queued()
+
+
+@contextmanager
+def without_heartbeat() -> Iterator[None]:
+    """Lets sub-flows run without a heartbeat of their own: their life is their parent's.
+
+    The heartbeat's thread is joined in steps of a second at the end of each sync flow
+    (PrefectHQ/prefect#19641). A flow that a worker started keeps its own, which began before.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 class _Unheard(logging.Filter):
@@ -101,6 +109,13 @@ def _console(verbose: bool) -> Iterator[None]:
     finally:
         for handler in consoles:
             handler.removeFilter(unheard)
+
+
+def has_named_server() -> bool:
+    """Whether a server is named, by `PREFECT_API_URL` or by Prefect's active profile."""
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import Task, flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.config import EvolutionConfig
@@ -23,7 +23,7 @@ from tasks.prefect_funnel import publish_funnel
 from tasks.prefect_samples import publish_answer_samples, publish_rollout_samples
 from tasks.references import reference_of
 from tasks.rl import reinforce
-from tasks.rollout import roll_out
+from tasks.rollout import roll_out, roll_out_part
 from tasks.sft import fine_tune
 from tasks.stage import StageOutcome
 
@@ -42,6 +42,13 @@ def _flow_run_name() -> str:
     context = StageContext.model_validate(parameters["context"])
     stage = str(runtime.flow_run.flow_name)
     return run_name_of("gate" if parameters.get("gate") else stage, context)
+
+
+def _part_run_name() -> str:
+    parameters: dict[str, Any] = runtime.flow_run.parameters
+    context = StageContext.model_validate(parameters["context"])
+    which = f"part {parameters.get('part', 1)} of {parameters.get('parts', 1)}"
+    return f"{run_name_of('rollout', context)}, {which}"
 
 
 @flow(name="construct", flow_run_name=_flow_run_name)
@@ -103,6 +110,30 @@ def rollout(
         cold_start: Reference of the cold start's trajectories, whose questions are left out.
     """
     return _report(roll_out(config, context, questions, policy, cold_start))
+
+
+@flow(name="rollout-part", flow_run_name=_part_run_name)
+def rollout_part(
+    config: EvolutionConfig,
+    context: StageContext,
+    questions: str,
+    policy: str,
+    cold_start: str | None = None,
+    part: int = 1,
+    parts: int = 1,
+) -> None:
+    """Samples a part of a rollout stage's trajectories; the stage itself then finds them done.
+
+    Args:
+        config: The configuration of the run.
+        context: Run and iteration.
+        questions: Reference of the questions.
+        policy: Reference of the policy that samples.
+        cold_start: Reference of the cold start's trajectories, whose questions are left out.
+        part: Which part, from 1.
+        parts: How many parts there are.
+    """
+    roll_out_part(config, context, questions, policy, cold_start, part, parts)
 
 
 @flow(name="filter", flow_run_name=_flow_run_name)
@@ -181,6 +212,19 @@ def benchmark(
     if not gate:
         publish_answer_samples(config, context, references["answers"])
     return references
+
+
+ADAPTERS: dict[str, Task[..., StageOutcome]] = {
+    "construct": construct_inputs,
+    "closed-book": find_known,
+    "cold-start": build_trajectories,
+    "rollout": roll_out,
+    "filter": filter_stage,
+    "sft": fine_tune,
+    "rl": reinforce,
+    "benchmark": score_policy,
+}
+"""What runs a stage, by the name of its flow."""
 
 
 def _report(outcome: StageOutcome) -> References:

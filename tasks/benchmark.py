@@ -23,10 +23,10 @@ from tasks.config import StageConfig, StageContext
 from tasks.construct import web_digest
 from tasks.manifest import ArtifactRef, Manifest
 from tasks.references import resolve
-from tasks.sampled import run_sampling
+from tasks.sampled import sampling_work
 from tasks.sampling_inputs import ids_digest, prompt_digest, sampling_sections
 from tasks.selection import GATE_SPLIT, gate_questions, held_out_questions
-from tasks.stage import StageOutcome
+from tasks.stage import StageOutcome, run_stage
 from tasks.stage_cache import stage_key
 from tasks.stage_task import stage_task
 from tasks.web_caches import replayed_caches
@@ -68,7 +68,7 @@ def score_policy(
     stage = "gate" if gate else "benchmark"
     inputs = {"questions": ref, "policy": policy_to_ask(store, config, policy)}
     sampled_as = _sampled_as(store, config, context, stage, inputs, asked)
-    return run_sampling(
+    work = sampling_work(
         store,
         config,
         context,
@@ -85,6 +85,7 @@ def score_policy(
             PROTOCOL: _protocol(store, config, inputs, gate),
         },
     )
+    return run_stage(store, context, work)
 
 
 def scores_of(config: StageConfig, benchmarks: str) -> dict[str, BenchmarkScore]:

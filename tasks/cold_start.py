@@ -5,9 +5,9 @@ from __future__ import annotations
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.references import resolve
-from tasks.sampled import run_sampling
+from tasks.sampled import sampling_work
 from tasks.schemas import POLICIES
-from tasks.stage import StageOutcome
+from tasks.stage import StageOutcome, run_stage
 from tasks.stage_task import stage_task
 
 
@@ -27,7 +27,7 @@ def build_trajectories(
         The artifacts `trajectories` and `pages`.
     """
     store = ArtifactStore.open(config.store)
-    return run_sampling(
+    work = sampling_work(
         store,
         config,
         context,
@@ -40,3 +40,4 @@ def build_trajectories(
         },
         outputs=("trajectories", "pages"),
     )
+    return run_stage(store, context, work)

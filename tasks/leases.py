@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from agents.errors import StageError, StoreError
 from agents.progress import progress
 from tasks.heavy.processes import ProcessRef, is_alive, process_of, this_machine
+from tasks.parts import stage_key_of
 from tasks.runs import utc_now
 from tasks.storage.objects import ObjectStore
 
@@ -106,13 +107,15 @@ class Lease:
     """A stage key that this process holds; it renews itself until it is released.
 
     Attributes:
-        key: The stage key.
+        key: The stage key, or a part of it.
+        stage_key: The stage key.
     """
 
     def __init__(
         self, objects: ObjectStore, key: str, generation: int, record: LeaseRecord
     ) -> None:
         self.key = key
+        self.stage_key = stage_key_of(key)
         self._objects = objects
         self._generation = generation
         self._record = record
@@ -211,7 +214,7 @@ def leased(
     Raises:
         StoreError: The store could not be read or written.
     """
-    lease = _acquire(objects, key, run, is_done, what or key.rpartition("-")[0])
+    lease = _acquire(objects, key, run, is_done, what or stage_key_of(key).rpartition("-")[0])
     try:
         yield lease
     finally:

@@ -8,10 +8,10 @@ from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.references import resolve
 from tasks.rollout import question_ids
-from tasks.sampled import run_sampling
+from tasks.sampled import sampling_work
 from tasks.schemas import POLICIES
 from tasks.selection import part_of, rl_questions
-from tasks.stage import StageOutcome
+from tasks.stage import StageOutcome, run_stage
 from tasks.stage_task import stage_task
 from tasks.training_steps import TRAINING_STEPS
 
@@ -44,7 +44,7 @@ def reinforce(
         store.read_questions(ref), config, context.iteration, question_ids(store, cold_start)
     )
     chosen = rl_questions(part, _rewards(store, rewards), config.rl)
-    return run_sampling(
+    work = sampling_work(
         store,
         config,
         context,
@@ -60,6 +60,7 @@ def reinforce(
         question_ids=[question.question_id for question in chosen],
         key_iteration=context.iteration,
     )
+    return run_stage(store, context, work)
 
 
 def _rewards(store: ArtifactStore, reference: str | None) -> dict[str, list[float]]:

@@ -15,11 +15,11 @@ from tasks.manifest import ArtifactRef
 from tasks.memory_advice import memory_advice
 from tasks.prefect_events import publish_child_event
 from tasks.sampling_inputs import ids_digest, sampling_sections
-from tasks.stage import StageOutcome, StageWork, run_stage
+from tasks.stage import StageWork
 from tasks.web_caches import SOURCES, WEB_CACHE, replayed_caches
 
 
-def run_sampling(
+def sampling_work(
     store: ArtifactStore,
     config: StageConfig,
     context: StageContext,
@@ -32,8 +32,8 @@ def run_sampling(
     question_ids: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     key_iteration: int = 0,
-) -> StageOutcome:
-    """Runs a stage whose child plays the agent.
+) -> StageWork:
+    """What a stage computes whose child plays the agent.
 
     Args:
         store: The store.
@@ -57,7 +57,7 @@ def run_sampling(
             "question_ids": list(question_ids),
             SOURCES: [cache.to_json() for cache in caches],
         }
-        payload = payload_of(config, context, lease.key, inputs, told)
+        payload = payload_of(config, context, lease.stage_key, inputs, told)
         run_heavy(
             entry,
             payload,
@@ -67,7 +67,7 @@ def run_sampling(
             memory_advice=memory_advice(stage, config),
         )
 
-    work = StageWork(
+    return StageWork(
         stage=stage,
         config={**sampling_sections(config), **sections},
         inputs=[
@@ -81,4 +81,3 @@ def run_sampling(
         compute=compute,
         key_iteration=key_iteration,
     )
-    return run_stage(store, context, work)

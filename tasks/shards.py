@@ -92,13 +92,20 @@ class ShardLog:
             StoreError: A shard is damaged.
         """
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in self.every_row():
+            found.setdefault(tuple(row[name] for name in self._kind.key), row)
+        return list(found.values())
+
+    def every_row(self) -> Iterator[dict[str, Any]]:
+        """All rows that were written, also where two processes have written the same.
+
+        Raises:
+            StoreError: A shard is damaged.
+        """
         for path in self._paths():
             data = self._objects.get(path)
-            if data is None:
-                continue
-            for row in from_parquet(self._kind, data, path).to_pylist():
-                found.setdefault(tuple(row[name] for name in self._kind.key), row)
-        return list(found.values())
+            if data is not None:
+                yield from from_parquet(self._kind, data, path).to_pylist()
 
     def trajectories(self) -> list[Trajectory]:
         """All trajectories finished so far."""

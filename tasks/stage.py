@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks.artifacts import ArtifactStore
 from tasks.config import StageContext
 from tasks.leases import Lease, leased
 from tasks.manifest import ArtifactRef, Manifest
+from tasks.parts import part_of_key
 from tasks.prefect_events import publish_budget
 from tasks.runs import RunLog, StageRecord, utc_now
 from tasks.stage_cache import stage_key
@@ -64,6 +66,33 @@ class StageOutcome:
     wall_s: float = 0.0
 
 
+class _NotDoneError(Exception):
+    """Somebody only looks, and the stage would have to be computed."""
+
+
+_looking = ContextVar("looking", default=False)
+
+
+def look_for(run: Callable[[], StageOutcome]) -> StageOutcome | None:
+    """What a stage came to, where that stands already or nothing is to be done.
+
+    Neither computes anything nor writes a record.
+
+    Args:
+        run: Runs the stage.
+
+    Returns:
+        Its outcome; None where it would be computed.
+    """
+    token = _looking.set(True)
+    try:
+        return run()
+    except _NotDoneError:
+        return None
+    finally:
+        _looking.reset(token)
+
+
 def run_stage(store: ArtifactStore, context: StageContext, work: StageWork) -> StageOutcome:
     """Runs a stage, or finds its artifacts, and writes its record.
 
@@ -71,16 +100,12 @@ def run_stage(store: ArtifactStore, context: StageContext, work: StageWork) -> S
         EvolveSearchError: As the stage raised it; it leaves no artifact, and its record says so.
     """
     start = time.monotonic()
-    record = StageRecord(
-        run=context.run,
-        iteration=context.iteration,
-        stage=work.stage,
-        key="",
-        status="running",
-        subject=context.subject,
-        started_at=utc_now(),
-    )
+    record = _begun(context, work)
     key, found = _latest(store, context, work)
+    if _looking.get():
+        if found is None:
+            raise _NotDoneError
+        return _outcome(found, reused=True, wall_s=time.monotonic() - start)
     record = replace(record, key=key)
     if found is None:
 
@@ -100,6 +125,45 @@ def run_stage(store: ArtifactStore, context: StageContext, work: StageWork) -> S
         runs.save_stage(_finished(record, outcome))
     _tell(record, outcome)
     return outcome
+
+
+def run_part(
+    store: ArtifactStore, context: StageContext, work: StageWork, part: int, parts: int
+) -> None:
+    """Does one of several parts of a stage's work, each under a lease of its own.
+
+    It leaves no artifact: whoever runs the stage afterwards finds its work done.
+
+    Args:
+        store: The store.
+        context: Which stage of which run it is.
+        work: The stage, with the part to compute.
+        part: Which part, from 1.
+        parts: How many there are.
+    """
+    key, found = _latest(store, context, work)
+    if found is not None:
+        return
+
+    def is_done() -> bool:
+        return _complete(store, key, work.outputs) is not None
+
+    with leased(store.objects, part_of_key(key, part, parts), context.run, is_done) as lease:
+        if lease is not None and not is_done():
+            RunLog(store.objects).save_stage(replace(_begun(context, work), key=key))
+            work.compute(lease)
+
+
+def _begun(context: StageContext, work: StageWork) -> StageRecord:
+    return StageRecord(
+        run=context.run,
+        iteration=context.iteration,
+        stage=work.stage,
+        key="",
+        status="running",
+        subject=context.subject,
+        started_at=utc_now(),
+    )
 
 
 def _compute(
@@ -138,6 +202,8 @@ def skip_stage(
     store: ArtifactStore, context: StageContext, stage: str, reason: str
 ) -> StageOutcome:
     """Records that a stage has nothing to do, and why."""
+    if _looking.get():
+        return StageOutcome(artifacts={})
     RunLog(store.objects).save_stage(
         StageRecord(
             run=context.run,

@@ -19,6 +19,7 @@ from tasks.care.reachable import address_of, closure_of, manifest_path
 from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
 from tasks.leases import LONG_AGO_S, is_held
+from tasks.parts import stage_key_of
 from tasks.runs import RunLog, StageRecord
 from tasks.storage.objects import ObjectMeta
 
@@ -192,11 +193,11 @@ def collect(store: ArtifactStore, plan: Plan) -> None:
 def _held_keys(store: ArtifactStore, metas: Mapping[str, ObjectMeta]) -> set[str]:
     """Stage keys that a process works on; a lease that nobody renews any more is not asked for."""
     renewed = {
-        _stage_of(path)
+        path.split("/")[1]
         for path, meta in metas.items()
         if path.startswith("leases/") and meta.modified_s > time.time() - LONG_AGO_S
     }
-    return {key for key in renewed if is_held(store.objects, key)}
+    return {stage_key_of(key) for key in renewed if is_held(store.objects, key)}
 
 
 def _live_runs(
@@ -223,4 +224,4 @@ def _written_s(metas: Mapping[str, ObjectMeta], stage: StageRecord) -> float:
 def _stage_of(path: str) -> str:
     """The stage key whose partial rows or lease an object is; empty for all others."""
     parts = path.split("/")
-    return parts[1] if parts[0] in ("partial", "leases") and len(parts) > 2 else ""
+    return stage_key_of(parts[1]) if parts[0] in ("partial", "leases") and len(parts) > 2 else ""

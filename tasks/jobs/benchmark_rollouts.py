@@ -8,12 +8,10 @@ from agents.randomness import derive_seed
 from agents.runner import RolloutJob
 from agents.trajectory import Question, Trajectory
 from tasks.benchmark_rows import SAMPLED_AS
-from tasks.jobs.cache_log import CacheLog
-from tasks.jobs.page_log import PageLog, write_rollouts
+from tasks.jobs.page_log import write_rollouts
 from tasks.jobs.payload import Job
-from tasks.jobs.sampling import open_sampler, sampling_metrics
+from tasks.jobs.sampling import sample, sampling_metrics
 from tasks.manifest import ArtifactRef
-from tasks.shards import ShardLog
 from tasks.web_caches import SPEND
 
 
@@ -31,13 +29,8 @@ def make_rollouts(job: Job, questions: Sequence[Question]) -> tuple[list[Traject
     rollouts = [
         rollout for question in questions for rollout in _rollouts_of(job, question, source)
     ]
-    policy = job.store.policy_folder(job.inputs["policy"])
-    web = CacheLog(job)
-    with open_sampler(policy, job.config, web.cache) as sampler:
-        description = "Gate questions" if source == "gate" else "Benchmark questions"
-        pages = PageLog(job.store, job.key, sampler.recorder, web)
-        log = ShardLog(job.store, job.key)
-        trajectories = sampler.run_logged(rollouts, description, log, pages)
+    description = "Gate questions" if source == "gate" else "Benchmark questions"
+    trajectories, pages = sample(job, rollouts, description)
     metadata = {
         "metrics": sampling_metrics(trajectories),
         SAMPLED_AS: job.options[SAMPLED_AS],

@@ -13,6 +13,7 @@ from agents.web.budget import Budget
 from agents.web.cache import CachedAnswer, WebCache
 from tasks.jobs.payload import Job
 from tasks.manifest import ArtifactRef
+from tasks.parts import PARTS
 from tasks.runs import RunLog
 from tasks.shards import ShardLog
 from tasks.web_caches import CACHE_MODE, SOURCES, SPEND, WEB_CACHE
@@ -41,13 +42,14 @@ class CacheLog:
         resumed = self._log.rows() if self._records else []
         self._sources = [ArtifactRef.from_json(ref) for ref in job.options.get(SOURCES, ())]
         self._paid_before = _paid_by_others(job)
-        paid_here = sum(row["cost"] for row in resumed)
+        # Two that share the work may have paid for the same answer.
+        paid_here = sum(row["cost"] for row in self._log.every_row()) if self._records else 0.0
         self.cache = WebCache(
             web.cache,
             self._recorded(),
             (CachedAnswer(**row) for row in resumed),
             web.cache_ttl_s,
-            Budget(web.budget, self._paid_before + paid_here),
+            self._budget(paid_here),
         )
 
     def flush(self) -> None:
@@ -71,6 +73,13 @@ class CacheLog:
         """Requests, hit rate and what this stage has paid, over all its starts."""
         paid = self.cache.budget.spent - self._paid_before
         return {**self.cache.metrics(), SPEND: paid}
+
+    def _budget(self, paid_here: float) -> Budget:
+        """What may be spent; of several that share a stage's work each has a share of the rest."""
+        limit, spent = self._job.config.web.budget, self._paid_before + paid_here
+        if limit is not None:
+            limit = spent + (limit - spent) / self._job.options.get(PARTS, 1)
+        return Budget(limit, spent)
 
     def _recorded(self) -> Iterator[CachedAnswer]:
         for source in self._sources:

@@ -21,7 +21,9 @@ from agents.web.cache import WebCache
 from agents.web.local import open_web
 from agents.web.search.factory import make_search
 from tasks.config import StageConfig
+from tasks.jobs.cache_log import CacheLog
 from tasks.jobs.page_log import PageLog
+from tasks.jobs.payload import Job
 from tasks.shards import ShardLog
 
 
@@ -108,6 +110,30 @@ class Sampler:
             made = self.run(left, description, keep_unless_failed)
         finished |= {trajectory.trajectory_id: trajectory for trajectory in made}
         return [finished[job.trajectory_id] for job in jobs]
+
+
+def sample(
+    job: Job, rollouts: Sequence[RolloutJob], description: str
+) -> tuple[list[Trajectory], PageLog]:
+    """Samples what a stage's policy has not finished yet; loads none where all is finished.
+
+    Args:
+        job: The stage.
+        rollouts: All its rollouts.
+        description: What the bar says.
+
+    Returns:
+        All trajectories in the order of the rollouts, and the log of the pages that they saw.
+    """
+    log, web = ShardLog(job.store, job.key), CacheLog(job)
+    finished = {trajectory.trajectory_id: trajectory for trajectory in log.trajectories()}
+    if all(rollout.trajectory_id in finished for rollout in rollouts):
+        pages = PageLog(job.store, job.key, PageRecorder(), web)
+        return [finished[rollout.trajectory_id] for rollout in rollouts], pages
+    policy = job.store.policy_folder(job.inputs["policy"])
+    with open_sampler(policy, job.config, web.cache) as sampler:
+        pages = PageLog(job.store, job.key, sampler.recorder, web)
+        return sampler.run_logged(rollouts, description, log, pages), pages
 
 
 @contextmanager
