@@ -15,6 +15,9 @@ from tasks.heavy.processes import is_alive, this_machine
 from tasks.leases import EXPIRY_S, LeaseRecord, leased, newest_lease
 from tasks.storage.objects import ObjectStore
 
+_RUN = "run-"
+"""Begins the key of a run's lease; that of a stage begins with its name, and none is called so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -66,9 +69,13 @@ def owner_of_stage(objects: ObjectStore, key: str) -> Owner | None:
     return _owner(newest_lease(objects, key)) if key else None
 
 
+def run_of(key: str) -> str:
+    """The run whose lease a key is; empty for the lease of a stage."""
+    return key.removeprefix(_RUN) if key.startswith(_RUN) else ""
+
+
 def _key(run: str) -> str:
-    """Keys of stages end in a digest and begin with the name of one; none is called `run`."""
-    return f"run-{run}"
+    return f"{_RUN}{run}"
 
 
 def _owner(record: LeaseRecord | None) -> Owner | None:
