@@ -30,6 +30,9 @@ from tasks.sweep_rows import settings_text
 DEPLOYMENT = "evolve/laptop"
 """Deployment that members are sent to where none is named; any of `evolve` runs any settings."""
 
+NOTHING: dict[str, Any] = {}
+"""Default of objects: Prefect's form cannot fill in one that may be None."""
+
 
 def run_sweep(
     config: EvolutionConfig,
@@ -66,7 +69,7 @@ def run_sweep(
             return sweep(
                 config,
                 grid={key: list(values) for key, values in (grid or {}).items()},
-                configs=[dict(each) for each in configs or ()],
+                configs=tuple(dict(each) for each in configs or ()),
                 name=name,
                 max_concurrent=max_concurrent,
                 deployment=deployment,
@@ -107,10 +110,10 @@ def _flow_run_name() -> str:
 @flow(name="sweep", flow_run_name=_flow_run_name)
 def sweep(
     config: EvolutionConfig,
-    grid: dict[str, list[Any]] | None = None,
-    configs: list[dict[str, Any]] | None = None,
+    grid: dict[str, list[Any]] = NOTHING,
+    configs: tuple[dict[str, Any], ...] = (),
     name: str = "sweep",
-    settings: dict[str, Any] | None = None,
+    settings: dict[str, Any] = NOTHING,
     max_concurrent: Annotated[int, Field(ge=1)] = 1,
     deployment: str = DEPLOYMENT,
 ) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def sweep(
         max_concurrent: Members that run at once where workers run them (execution.mode=dispatch).
         deployment: Deployment of evolve that members are sent to where workers run them.
     """
-    config = with_settings(config, settings or {})
+    config = with_settings(config, settings)
     members = checked_members(config, name, grid, configs, max_concurrent)
     report = SweepReport(config, name, members)
     logger = get_run_logger()

@@ -2,7 +2,7 @@
 
 A run that is started again finds its stages done, and would show the same tables again: what is
 there under a key with the same content is left as it is. Artifacts are for people to look at; where
-the server cannot take one, the run says so and goes on.
+one cannot be made or taken, the run says so and goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import PrefectException
 from prefect.logging import get_logger
 
+from agents.errors import StoreError
 from tasks.markdown_text import inline
 
 _logger = get_logger(__name__)
@@ -81,6 +82,6 @@ def _rows(data: Any) -> Any:
 def _patiently(key: str, publish: Callable[[], None]) -> None:
     try:
         publish()
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, StoreError) as error:
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         _logger.warning("artifact %s could not be published: %s", key, reason)

@@ -62,7 +62,8 @@ def publish_rollout_samples(config: StageConfig, context: StageContext, verdicts
 
     def made() -> str:
         verdict = {row["trajectory_id"]: row["reason"] for row in store.read_table(ref).to_pylist()}
-        rewards = store.read_table(parents["rewards"]).to_pylist()
+        rewarded = store.find(ref.key, "rewards")
+        rewards = store.read_table(rewarded.ref).to_pylist() if rewarded else []
         samples = [
             Sample(
                 row["trajectory_id"],

@@ -104,7 +104,7 @@ def read_manifest(file: Path = FILE) -> list[Deployment]:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{file}: {_first_fault(error, document)}") from error
-    version = code_version(file.parent)
+    version = code_version(FILE.parent)
     return [each.model_copy(update={"version": version}) for each in manifest.deployments]
 
 

@@ -26,11 +26,12 @@ def flow_of(deployment: Deployment) -> Flow[..., Any]:
     Raises:
         ConfigError: There is none at its entry point.
     """
+    from prefect.exceptions import MissingFlowError
     from prefect.flows import load_flow_from_entrypoint
 
     try:
         return load_flow_from_entrypoint(deployment.entrypoint, use_placeholder_flow=False)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, MissingFlowError) as error:
         raise ConfigError(f"prefect.yaml: no flow at {deployment.entrypoint}: {error}") from error
 
 

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.statistics import fit_slope, paired_bootstrap, wilson_interval
+from evaluation.statistics import (
+    average_interval,
+    fit_slope,
+    paired_bootstrap,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +94,28 @@ def test_intervals_of_slopes_hold_the_true_one_about_as_often_as_they_say():
 def test_no_slope_without_points(x, y):
     with pytest.raises(ValueError, match=r"points|slope"):
         fit_slope(x, y)
+
+
+def test_the_interval_of_one_score_is_its_own():
+    assert average_interval([(0.25, 0.1, 0.5)]) == pytest.approx((0.1, 0.5))
+
+
+def test_averages_are_surer_than_their_parts_and_never_sure_of_nothing():
+    low, high = average_interval([(0.0, *wilson_interval(0, 10))] * 4)
+    assert low == 0.0
+    assert high == pytest.approx(wilson_interval(0, 10)[1] / 2)
+    with pytest.raises(ValueError, match="got none"):
+        average_interval([])
+
+
+def test_the_interval_of_an_average_holds_the_true_one_about_as_often_as_it_says():
+    draws = np.random.default_rng(0).binomial([20, 40, 80], [0.05, 0.3, 0.9], size=(2_000, 3))
+    held = 0
+    for drawn in draws:
+        parts = [
+            (right / size, *wilson_interval(right, size))
+            for right, size in zip(drawn.tolist(), (20, 40, 80), strict=True)
+        ]
+        low, high = average_interval(parts)
+        held += low <= 1.25 / 3 <= high
+    assert 0.93 <= held / 2_000 <= 0.98
