@@ -199,7 +199,9 @@ def evolve(
     check_inputs(config)
     standings = StandingLog(ArtifactStore.open(config.store).objects, context.run)
     reached = course.reached
-    with RunReport(config, context, reached.policies if reached else ()) as report:
+    # The record says how far the run was to go, so that `resume` goes on to there.
+    to_the_end = config.model_copy(update={"iterations": course.last})
+    with RunReport(to_the_end, context, reached.policies if reached else ()) as report:
         if reached is None:
             standing = _begin(config, context, report)
             standings.save(0, standing, report.policies)
