@@ -25,20 +25,32 @@ VLLM_TORCH := $(shell sed -n 's/^torch==//p' constraints-vllm.txt)
 
 PROFILE ?= laptop
 ARGS ?=
+
+# Prefect: where the server listens, what it is asked at, which accelerators jobs see. Processes of
+# these targets go on in the background; `make stop` ends them.
+LISTEN ?= 127.0.0.1
+PORT ?= 4200
+SERVER ?= $(or $(PREFECT_API_URL),http://127.0.0.1:$(PORT)/api)
+GPUS ?= 0
+PROCESSES ?= .prefect-processes
+BACKGROUND := $(BIN)/python -m deployments.prefect.background --folder $(PROCESSES)
 FAST_TESTS := not gpu and not live and not slow and not faults
 ALL_TESTS := not gpu and not live
 
 .DEFAULT_GOAL := help
-.PHONY: help inputs run test test-all install lint format pages chromium vllm clean choose-torch
+.PHONY: help inputs run test test-all install lint format pages chromium vllm clean choose-torch \
+	server pools deploy automations worker-cpu worker-gpu stop
 
 help: ## Lists the targets
 	@echo "EvolveSearch: web-search agents that improve themselves"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) \
-		| awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+		| awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make run PROFILE=smoke ARGS='--name try'   another profile, more options"
 	@echo "  make install TORCH=gpu                     the GPU build of torch"
+	@echo "  make server deploy worker-cpu worker-gpu   Prefect with everything, on this machine"
+	@echo "  make deploy SERVER=http://host:4200/api ARGS='--store s3://bucket/runs'   on another"
 
 run: inputs ## Installs, fetches the inputs and runs profile laptop (PROFILE=, ARGS=)
 	$(BIN)/evolvesearch run --profile $(PROFILE) $(ARGS)
@@ -62,9 +74,10 @@ format: $(INSTALLED) ## Formats and mends what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pages: $(INSTALLED) ## Writes the generated pages of docs/ anew
+pages: $(INSTALLED) ## Writes the generated pages of docs/ and prefect.yaml's profiles anew
 	$(BIN)/python -m tasks.schema_page > docs/schema.md
 	$(BIN)/python -m deployments.configuration_page > docs/configuration.md
+	$(BIN)/python -m deployments.prefect.profile_definitions prefect.yaml
 
 inputs: $(INSTALLED) ## Fetches the model, facts and pages that runs and tests use
 	$(BIN)/evolvesearch assets
@@ -74,6 +87,30 @@ chromium: $(INSTALLED) ## Installs Chromium for the browser tests where there is
 
 vllm: $(VLLM)/installed ## .venv-vllm with a vLLM server, for a CPU or (TORCH=gpu) an accelerator
 	@echo "== Ready: engine.kind=vllm"
+
+server: $(INSTALLED) ## Prefect's server in the background (LISTEN=, PORT=)
+	@$(BACKGROUND) start server --url http://127.0.0.1:$(PORT)/api/health \
+		$(BIN)/python -m deployments.prefect.server --host $(LISTEN) --port $(PORT)
+
+pools: $(INSTALLED) ## The work pools of that server (SERVER=, ARGS=)
+	@$(BIN)/evolvesearch deploy pools --server $(SERVER) $(ARGS)
+
+deploy: $(INSTALLED) ## Work pools, deployments and the automation (SERVER=, ARGS=)
+	@$(BIN)/evolvesearch deploy --server $(SERVER) $(ARGS)
+
+automations: $(INSTALLED) ## The automation that ends zombies alone
+	@$(BIN)/evolvesearch deploy automations --server $(SERVER) $(ARGS)
+
+worker-cpu: $(INSTALLED) ## Workers of the control and cpu pools in the background
+	@$(BACKGROUND) start worker-cpu --text 'started!' \
+		$(BIN)/evolvesearch worker control cpu --server $(SERVER)
+
+worker-gpu: $(INSTALLED) ## Workers of the rollout and train pools in the background (GPUS=0,1)
+	@$(BACKGROUND) start worker-gpu --text 'started!' \
+		$(BIN)/evolvesearch worker rollout train --gpus "$(GPUS)" --limit 1 --server $(SERVER)
+
+stop: ## Ends the server and the workers that were started here
+	@test ! -d $(PROCESSES) || $(BACKGROUND) stop
 
 clean: ## Removes the environments and the tools' caches
 	rm -rf $(VENV) $(VLLM) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

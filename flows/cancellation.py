@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelled, Cancelling
 
@@ -23,12 +24,12 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 200
 
 
-def cancel_children(_flow: Any, flow_run: FlowRun, state: Any) -> None:
+def cancel_children(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Cancels every flow run below this one that has not ended.
 
     For `on_failure`, `on_crashed` and `on_cancellation` of a flow that starts others.
     """
-    reason = f"{flow_run.name} ended as {state.name}"
+    reason = f"{flow_run.name} ({flow.name}) ended as {state.name}"
     with get_client(sync_client=True) as client:
         for child in _descendants(client, [flow_run.id]):
             cancel(client, child, reason)

@@ -61,7 +61,8 @@ def perform(
     """
     if config.execution.mode == "inline" or _stands(stage, config, context, inputs):
         with without_heartbeat():
-            return stage(config, context, **inputs)
+            made: References = stage(config, context, **inputs)
+            return made
     if stage.name == "rollout" and config.execution.rollout_workers > 1:
         _share_out(config, context, inputs)
     [ended] = hand_over([order_of(stage, config, context, inputs)], config.execution)
@@ -102,8 +103,8 @@ def order_of(
 
 
 def record_name(stage: Flow[..., Any], inputs: Mapping[str, Any]) -> str:
-    """What a stage's records call it."""
-    return "gate" if inputs.get("gate") else stage.name.replace("-", "_")
+    """What a stage's records call it; a part of one has no other name."""
+    return "gate" if inputs.get("gate") else stage.name.removesuffix("-part").replace("-", "_")
 
 
 def error_of(ended: Ended) -> EvolveSearchError:

@@ -9,7 +9,7 @@ and document.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from prefect import flow, runtime
 from prefect.logging import get_run_logger
@@ -19,6 +19,7 @@ from agents.errors import UsageError
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.dispatch import perform
+from flows.form import config_last
 from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
@@ -81,10 +82,10 @@ def run_evolution(
         with prefect_session(verbose):
             return evolve(
                 config,
-                name=name,
-                redo=list(redo),
+                name=name or "",
+                redo=_stages_of(redo),
                 no_reuse=no_reuse,
-                force_promote=list(forced),
+                force_promote=forced,
                 further_iterations=further_iterations,
             )
     finally:
@@ -109,10 +110,7 @@ def run_context(
     Raises:
         UsageError: A stage to compute again is unknown, or the name cannot name a run.
     """
-    known = {stage.replace("-", "_") for stage in redo}
-    unknown = sorted(known - set(STAGES))
-    if unknown:
-        raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    stages = _stages_of(redo)
     if name is not None and not RunLog.is_name(name):
         raise UsageError(
             f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 80"
@@ -120,12 +118,20 @@ def run_context(
     return StageContext(
         run=config.default_run_name if name is None else name,
         iteration=iteration,
-        redo=("all",) if no_reuse else tuple(sorted(known)),
+        redo=("all",) if no_reuse else stages,
         fresh_since=utc_now(),
     )
 
 
-STAGES = (
+def _stages_of(redo: Sequence[str]) -> tuple[StageName, ...]:
+    known = {stage.replace("-", "_") for stage in redo}
+    unknown = sorted(known - set(STAGES))
+    if unknown:
+        raise UsageError(f"unknown stage {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+    return tuple(stage for stage in STAGES if stage in known)
+
+
+StageName = Literal[
     "construct",
     "closed_book",
     "cold_start",
@@ -135,8 +141,13 @@ STAGES = (
     "rl",
     "gate",
     "benchmark",
-)
+]
+
+STAGES: tuple[StageName, ...] = get_args(StageName)
 """Names of the stages, as their records and `--redo` call them."""
+
+NO_SETTINGS: dict[str, Any] = {}
+"""Default of settings: Prefect's form cannot fill in an object that may be None."""
 
 
 def _flow_run_name() -> str:
@@ -145,6 +156,7 @@ def _flow_run_name() -> str:
     return f"evolve {parameters.get('name') or profile}"
 
 
+@config_last
 @flow(
     name="evolve",
     flow_run_name=_flow_run_name,
@@ -154,11 +166,11 @@ def _flow_run_name() -> str:
 )
 def evolve(
     config: EvolutionConfig,
-    name: str | None = None,
-    settings: dict[str, Any] | None = None,
-    redo: list[str] | None = None,
+    name: str = "",
+    settings: dict[str, Any] = NO_SETTINGS,
+    redo: tuple[StageName, ...] = (),
     no_reuse: bool = False,
-    force_promote: list[int] | None = None,
+    force_promote: tuple[Annotated[int, Field(ge=1)], ...] = (),
     further_iterations: Annotated[int, Field(ge=1)] | None = None,
 ) -> dict[str, Any]:
     """Evolves a search agent: base policy, cold start, then iterations on its own rollouts.
@@ -167,23 +179,26 @@ def evolve(
     promote is rolled back: the run goes on from the best policy so far.
 
     Args:
-        config: The configuration of the run.
-        name: Name of the run, which resumes it; empty: derived from profile and configuration.
+        config: The configuration of the run, section by section.
+        name: Name of the run in the store (not of the flow run); a known one resumes that run.
+            Empty: derived from profile and configuration.
         settings: Values on top of the configuration by dotted key, such as {"rl.num_steps": 3}.
-        redo: Stages to compute again, such as rollout or sft.
+        redo: Stages to compute again although what they made is there.
         no_reuse: Compute every stage again.
         force_promote: Iterations whose candidate is promoted whatever the gate says.
         further_iterations: Go on from the run's last promoted policy with so many iterations
             beyond those that it has finished; empty: as many in all as the configuration says.
     """
-    config = with_settings(config, settings or {})
-    context = run_context(config, name, no_reuse, redo or ())
+    config = with_settings(config, settings)
+    context = run_context(config, name or None, no_reuse, redo)
     course = course_of(config, context.run, further_iterations)
-    forced = forced_iterations(force_promote or (), course.last, course.first)
+    forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
     standings = StandingLog(ArtifactStore.open(config.store).objects, context.run)
     reached = course.reached
-    with RunReport(config, context, reached.policies if reached else ()) as report:
+    # The record says how far the run was to go, so that `resume` goes on to there.
+    to_the_end = config.model_copy(update={"iterations": course.last})
+    with RunReport(to_the_end, context, reached.policies if reached else ()) as report:
         if reached is None:
             standing = _begin(config, context, report)
             standings.save(0, standing, report.policies)

@@ -264,8 +264,7 @@ def _patiently(ask: Callable[[], T]) -> T:
         try:
             return ask()
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            answered = isinstance(error, PrefectHTTPStatusError)
-            if answered and error.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            if isinstance(error, PrefectHTTPStatusError) and error.response.is_client_error:
                 raise
             if time.monotonic() > until:
                 raise StageError(

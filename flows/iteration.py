@@ -16,6 +16,7 @@ from evaluation.gate import GateDecision
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.dispatch import perform
+from flows.form import config_last
 from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
 from tasks.artifacts import ArtifactStore
@@ -31,6 +32,7 @@ def _flow_run_name() -> str:
     return f"iteration {context.iteration}"
 
 
+@config_last
 @flow(
     name="iteration",
     flow_run_name=_flow_run_name,

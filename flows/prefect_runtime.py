@@ -23,7 +23,7 @@ _STOP_TIMEOUT_S = 10.0
 
 # The recorder's default of flushing each task run at once stalls SQLite by seconds
 # (PrefectHQ/prefect#10188).
-_SERVER_ENVIRONMENT = {
+SERVER_ENVIRONMENT = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "10",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -161,7 +161,7 @@ def _own_server() -> Iterator[str]:
                 **os.environ,
                 # What this process was told of Prefect holds for its server: database, folder, ….
                 **get_current_settings().to_environment_variables(exclude_unset=True),
-                **_SERVER_ENVIRONMENT,
+                **SERVER_ENVIRONMENT,
             },
         )
     api_url = f"http://127.0.0.1:{port}/api"

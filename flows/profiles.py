@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,9 +51,23 @@ def load_profile(
             line that names the key, what came and what was expected.
     """
     name, document = _read_profile(name_or_path)
-    document["profile"] = name
-    given = dict(overrides) if isinstance(overrides, Mapping) else _parse_settings(overrides)
-    return _checked(document, given)
+    return from_document({**document, "profile": name}, overrides)
+
+
+def from_document(
+    document: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> EvolutionConfig:
+    """Checks a configuration of nested values, such as a run's record holds, with settings on top.
+
+    Args:
+        document: The configuration, or part of it; left as it is.
+        overrides: As `load_profile` takes them.
+
+    Raises:
+        ConfigError: As `load_profile` says.
+    """
+    given = dict(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
+    return _checked(copy.deepcopy(dict(document)), given)
 
 
 def with_settings(config: EvolutionConfig, settings: Mapping[str, Any]) -> EvolutionConfig:
@@ -134,7 +149,12 @@ def _read_profile(name_or_path: str) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"profile {name_or_path} is not valid TOML: {error}") from error
 
 
-def _parse_settings(texts: Sequence[str]) -> dict[str, str]:
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """Reads `KEY=VALUE` texts into settings by dotted key.
+
+    Raises:
+        ConfigError: One of them is not of that form.
+    """
     settings = {}
     for text in texts:
         key, separator, value = text.partition("=")

@@ -12,6 +12,7 @@ from prefect import Task, flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.config import EvolutionConfig
+from flows.form import config_last
 from tasks.benchmark import score_policy
 from tasks.closed_book import find_known
 from tasks.cold_start import build_trajectories
@@ -51,6 +52,7 @@ def _part_run_name() -> str:
     return f"{run_name_of('rollout', context)}, {which}"
 
 
+@config_last
 @flow(name="construct", flow_run_name=_flow_run_name)
 def construct(config: EvolutionConfig, context: StageContext) -> References:
     """Makes the web, the questions and the base policy.
@@ -62,6 +64,7 @@ def construct(config: EvolutionConfig, context: StageContext) -> References:
     return _report(construct_inputs(config, context))
 
 
+@config_last
 @flow(name="closed-book", flow_run_name=_flow_run_name)
 def closed_book(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -77,6 +80,7 @@ def closed_book(
     return _report(find_known(config, context, questions, policy))
 
 
+@config_last
 @flow(name="cold-start", flow_run_name=_flow_run_name)
 def cold_start(
     config: EvolutionConfig, context: StageContext, questions: str, policy: str
@@ -92,6 +96,7 @@ def cold_start(
     return _report(build_trajectories(config, context, questions, policy))
 
 
+@config_last
 @flow(name="rollout", flow_run_name=_flow_run_name)
 def rollout(
     config: EvolutionConfig,
@@ -112,6 +117,7 @@ def rollout(
     return _report(roll_out(config, context, questions, policy, cold_start))
 
 
+@config_last
 @flow(name="rollout-part", flow_run_name=_part_run_name)
 def rollout_part(
     config: EvolutionConfig,
@@ -136,6 +142,7 @@ def rollout_part(
     roll_out_part(config, context, questions, policy, cold_start, part, parts)
 
 
+@config_last
 @flow(name="filter", flow_run_name=_flow_run_name)
 def filter_(
     config: EvolutionConfig, context: StageContext, questions: str, trajectories: str
@@ -154,6 +161,7 @@ def filter_(
     return references
 
 
+@config_last
 @flow(name="sft", flow_run_name=_flow_run_name)
 def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: str) -> References:
     """Fine-tunes a policy on kept trajectories; skipped where there are none.
@@ -167,6 +175,7 @@ def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: s
     return _report(fine_tune(config, context, policy, examples))
 
 
+@config_last
 @flow(name="rl", flow_run_name=_flow_run_name)
 def rl(
     config: EvolutionConfig,
@@ -190,6 +199,7 @@ def rl(
     return _report(reinforce(config, context, questions, policy, rewards, cold_start))
 
 
+@config_last
 @flow(name="benchmark", flow_run_name=_flow_run_name)
 def benchmark(
     config: EvolutionConfig,

@@ -33,6 +33,8 @@ class _Command:
 _SECTIONS: dict[str, dict[str, _Command]] = {
     "The loop": {
         "run": _Command("run:run", "Run the self-evolution loop; resumes by itself."),
+        "resume": _Command("resume:resume", "Go on with a run, from its record alone."),
+        "status": _Command("status:status", "Show unfinished runs, and Prefect's pools."),
         "sweep": _Command("sweep:sweep", "Run it for every point of a grid, and compare."),
         "ask": _Command("ask:ask", "Ask one question and watch the search live."),
     },
@@ -65,6 +67,11 @@ _SECTIONS: dict[str, dict[str, _Command]] = {
         "gc": _Command("care:gc", "Remove what no kept run refers to."),
         "archive": _Command("care:archive", "Write a run into one file."),
         "restore": _Command("care:restore", "Take an archived run into the store."),
+    },
+    "A Prefect server and its workers": {
+        "deploy": _Command("deploy:deploy", "Set up pools, deployments and the automation."),
+        "worker": _Command("worker:worker", "Start workers that run what pools hand out."),
+        "serve": _Command("serve:serve", "Serve the loop from one process, without pools."),
     },
     "This machine": {
         "assets": _Command("inputs:assets", "Fetch and verify the inputs."),

@@ -28,5 +28,5 @@ class QuestionsConfig(Config):
     perhaps `id`), in place of built ones; empty builds them."""
     gate_file: str = ""
     """Such a file of the gate's questions, in place of built ones; empty builds them."""
-    benchmark_files: dict[str, str] = Field(default_factory=dict)
+    benchmark_files: dict[str, str] = Field(default={})
     """Such files of further benchmarks, by name."""

@@ -25,7 +25,7 @@ def test_flow_runs_say_what_they_are(rehearsal):
     with get_client(sync_client=True) as client:
         names = {run.name for run in client.read_flow_runs()}
     assert {
-        "evolve smoke",
+        "evolve rehearsal",
         "iteration 1",
         "construct",
         "benchmark base",
