@@ -18,6 +18,7 @@ from agents.errors import StageError, UsageError
 from agents.progress import progress
 from flows.config import EvolutionConfig
 from flows.evolve import evolve
+from flows.form import config_last
 from flows.prefect_runtime import prefect_session
 from flows.profiles import with_settings
 from flows.sweep_dispatch import dispatched_members
@@ -107,6 +108,7 @@ def _flow_run_name() -> str:
     return f"sweep {parameters.get('name') or 'sweep'}"
 
 
+@config_last
 @flow(name="sweep", flow_run_name=_flow_run_name)
 def sweep(
     config: EvolutionConfig,
