@@ -16,10 +16,11 @@ from pydantic import Field
 
 from agents.errors import StageError, UsageError
 from agents.progress import progress
+from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.evolve import evolve
 from flows.form import config_last
-from flows.prefect_runtime import prefect_session
+from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
 from flows.sweep_dispatch import dispatched_members
 from flows.sweep_members import Grid, Member, sweep_members
@@ -65,6 +66,8 @@ def run_sweep(
         StageError: Every member failed.
     """
     checked_members(config, name, grid, configs, max_concurrent)
+    if config.execution.mode == "dispatch":
+        require_named_server()
     try:
         with prefect_session(verbose):
             return sweep(
@@ -109,7 +112,13 @@ def _flow_run_name() -> str:
 
 
 @config_last
-@flow(name="sweep", flow_run_name=_flow_run_name)
+@flow(
+    name="sweep",
+    flow_run_name=_flow_run_name,
+    on_failure=[cancel_children],
+    on_crashed=[cancel_children],
+    on_cancellation=[cancel_children],
+)
 def sweep(
     config: EvolutionConfig,
     grid: dict[str, list[Any]] = NOTHING,
@@ -144,7 +153,9 @@ def sweep(
         bar.update(len(members) - len(left))
         by_workers = config.execution.mode == "dispatch"
         for member, error in (
-            dispatched_members(left, deployment, max_concurrent) if by_workers else _inline(left)
+            dispatched_members(config, left, deployment, max_concurrent)
+            if by_workers
+            else _inline(left)
         ):
             row = report.settle(member, error)
             bar.advance(detail=settings_text(member.settings))
@@ -162,7 +173,8 @@ def _inline(members: Sequence[Member]) -> Iterator[tuple[Member, str]]:
     """Runs members in this process, one after the other; yields each with its error, if any."""
     for member in members:
         try:
-            evolve(member.config, name=member.run)
+            with without_heartbeat():
+                evolve(member.config, name=member.run)
         except Exception as error:
             # Its flow run has the traceback; the other members are none the worse for it.
             yield member, " ".join(str(error).split()) or type(error).__name__
