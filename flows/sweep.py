@@ -18,7 +18,7 @@ from agents.errors import StageError, UsageError
 from agents.progress import progress
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
-from flows.evolve import evolve
+from flows.evolve import NO_SETTINGS, evolve
 from flows.form import config_last
 from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
@@ -31,9 +31,6 @@ from tasks.sweep_rows import settings_text
 
 DEPLOYMENT = "evolve/laptop"
 """Deployment that members are sent to where none is named; any of `evolve` runs any settings."""
-
-NOTHING: dict[str, Any] = {}
-"""Default of objects: Prefect's form cannot fill in one that may be None."""
 
 
 def run_sweep(
@@ -121,10 +118,10 @@ def _flow_run_name() -> str:
 )
 def sweep(
     config: EvolutionConfig,
-    grid: dict[str, list[Any]] = NOTHING,
+    grid: dict[str, list[Any]] = NO_SETTINGS,
     configs: tuple[dict[str, Any], ...] = (),
     name: str = "sweep",
-    settings: dict[str, Any] = NOTHING,
+    settings: dict[str, Any] = NO_SETTINGS,
     max_concurrent: Annotated[int, Field(ge=1)] = 1,
     deployment: str = DEPLOYMENT,
 ) -> dict[str, Any]:
