@@ -8,7 +8,7 @@ One Prefect server, with the pools and deployments of `evolvesearch deploy`, ser
   the next, less the time that the next one says it took, is the loop's: flows, tasks, artifacts,
   events, records. Then the same run again, where every stage is reused.
 - **dispatched**: the same run in a new store, its stages sent to process workers; what lies
-  beside the stages is now the hand-over. Where both are measured they must come to the same policies.
+  beside the stages is now the hand-over. Both must come to the same policies.
 - **size**: one rollout stage over few and over many questions, with trajectories made up in place
   of sampled ones: bytes that the server's database grows by, and flow runs, task runs and artifacts
   that it gets to know.
