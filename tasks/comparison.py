@@ -11,6 +11,7 @@ from typing import Any
 
 from agents.errors import UsageError
 from evaluation.comparison import Comparison, compare
+from evaluation.sources.names import benchmark_name
 from tasks.artifacts import ArtifactStore
 from tasks.benchmark_rows import PROTOCOL, scored
 from tasks.manifest import Manifest
@@ -30,6 +31,7 @@ def compare_policies(
     first: Sequence[str],
     second: Sequence[str],
     *,
+    benchmarks: Collection[str] = (),
     across_settings: bool = False,
     confidence: float = 0.95,
 ) -> dict[str, Comparison]:
@@ -42,11 +44,13 @@ def compare_policies(
         store: The store.
         first: Digests of the first side: a policy, or one a seed.
         second: Digests of the second side.
+        benchmarks: Names of the benchmarks to compare on, the average too; none: all.
         across_settings: Whether policies that were measured differently may be compared.
         confidence: Confidence level of intervals, and of calling a difference significant.
 
     Raises:
-        UsageError: A policy has no answers, or they have no benchmark and setting in common.
+        UsageError: A policy has no answers, they have no benchmark and setting in common, or a
+            benchmark of that name is not among those that they have.
     """
     measured = {digest: _measured(store, digest) for digest in dict.fromkeys((*first, *second))}
     for digest, settings in measured.items():
@@ -69,10 +73,26 @@ def compare_policies(
         [_answers(measured[digest], shared if not across_settings else None) for digest in side]
         for side in (first, second)
     ]
-    found = compare(*sides, confidence=confidence)
+    found = compare(*_only(sides, benchmarks), confidence=confidence)
     if not found:
         raise UsageError("these policies have no question of a benchmark in common")
     return found
+
+
+def _only(
+    sides: Sequence[Sequence[Answered]], benchmarks: Collection[str]
+) -> Sequence[Sequence[Answered]]:
+    """What each policy answered to these benchmarks; to all where none is named."""
+    if not benchmarks:
+        return sides
+    shared = set.intersection(*(set(answers) for side in sides for answers in side))
+    names = {name if name in shared else benchmark_name(name) for name in benchmarks}
+    for name in sorted(names - shared):
+        known = ", ".join(sorted(shared)) or "none"
+        raise UsageError(
+            f"benchmark {name!r} was not asked of all these policies; shared benchmarks: {known}"
+        )
+    return [[{n: answers[n] for n in sorted(names)} for answers in side] for side in sides]
 
 
 def run_comparison(

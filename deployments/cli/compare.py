@@ -15,12 +15,20 @@ from deployments.cli.options import Settings, shared_options
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option(
+    "--benchmarks",
+    metavar="NAME,NAME",
+    default="",
+    help="Compare on these benchmarks alone; the average is theirs.",
+)
+@click.option(
     "--across-settings",
     is_flag=True,
     help="Compare even what was measured differently (judge, prompt, search, questions, …).",
 )
 @shared_options
-def compare(settings: Settings, first: str, second: str, across_settings: bool) -> None:
+def compare(
+    settings: Settings, first: str, second: str, benchmarks: str, across_settings: bool
+) -> None:
     """Compare policy B with policy A on the benchmark questions that both have answered.
 
     A and B are named as for `benchmark --policy`; both must have been benchmarked in this store.
@@ -30,6 +38,7 @@ def compare(settings: Settings, first: str, second: str, across_settings: bool) 
     \b
     Examples:
       evolvesearch compare laptop-1a2b3c4d/base laptop-1a2b3c4d
+      evolvesearch compare laptop-1a2b3c4d/base laptop-1a2b3c4d --benchmarks nq,hotpotqa
       evolvesearch compare a-seed0/base a-seed0,a-seed1,a-seed2 --json
     """
     config = settings.config()
@@ -44,6 +53,7 @@ def compare(settings: Settings, first: str, second: str, across_settings: bool) 
         found = compare_policies(
             store,
             *sides,
+            benchmarks=[name.strip() for name in benchmarks.split(",") if name.strip()],
             across_settings=across_settings,
             confidence=config.benchmark.confidence,
         )

@@ -163,6 +163,20 @@ def test_seeds_are_given_with_commas(measured: Measured, capfd: pytest.CaptureFi
     assert (found["test"], found["second"]) == ("crossed_bootstrap", 0.25)
 
 
+def test_only_the_benchmarks_asked_for_are_compared_and_averaged(
+    measured: Measured, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base, better = measured.policy("base"), measured.policy("better")
+    measured.answers(base, {"nq": "0000", "musique": "0000", "triviaqa": "1111"})
+    measured.answers(better, {"nq": "1111", "musique": "0000", "triviaqa": "0000"})
+    measured.compare(base.digest, better.digest, "--benchmarks", "musique,TQ", "--json")
+    found = json.loads(capfd.readouterr().out)["benchmarks"]
+    assert list(found) == ["musique", "triviaqa", "average"]
+    assert found["average"]["difference"] == -0.5
+    measured.compare(base.digest, better.digest, "--benchmarks", "popqa", code=2)
+    assert "shared benchmarks: musique, nq, triviaqa" in capfd.readouterr().err
+
+
 def test_a_policy_without_answers_is_told_how_to_get_some(
     measured: Measured, capfd: pytest.CaptureFixture[str]
 ) -> None:
