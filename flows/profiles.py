@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,9 +51,23 @@ def load_profile(
             line that names the key, what came and what was expected.
     """
     name, document = _read_profile(name_or_path)
-    document["profile"] = name
+    return from_document({**document, "profile": name}, overrides)
+
+
+def from_document(
+    document: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> EvolutionConfig:
+    """Checks a configuration of nested values, such as a run's record holds, with settings on top.
+
+    Args:
+        document: The configuration, or part of it; left as it is.
+        overrides: As `load_profile` takes them.
+
+    Raises:
+        ConfigError: As `load_profile` says.
+    """
     given = dict(overrides) if isinstance(overrides, Mapping) else parse_settings(overrides)
-    return _checked(document, given)
+    return _checked(copy.deepcopy(dict(document)), given)
 
 
 def with_settings(config: EvolutionConfig, settings: Mapping[str, Any]) -> EvolutionConfig:

@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
+from prefect.logging import get_run_logger
+
 from agents.errors import StoppedError
 from evaluation.benchmarks import average_accuracy
 from flows.config import EvolutionConfig
@@ -21,6 +23,7 @@ from tasks.prefect_artifacts import publish_scores
 from tasks.prefect_events import publish_end, publish_promotion
 from tasks.prefect_places import publish_places
 from tasks.references import resolve
+from tasks.run_owner import owner_of_run, working_on
 from tasks.runs import (
     ForcedPromotion,
     PolicyEntry,
@@ -56,29 +59,49 @@ class RunReport:
             self._store, policies, self._runs.stages(context.run) if policies else ()
         )
         self._stages: list[StageEvent] = []
-        self._listening = ExitStack()
+        self._ending = ExitStack()
         self._stopped = ""
-        self._start = time.monotonic()
-        before = self._runs.run(context.run)
-        self._wall_before_s = before.wall_s if before else 0.0
+        self._start = 0.0
+        self._wall_before_s = 0.0
+        self._settled_before = set(policies)
         self._record = RunRecord(
             run=context.run,
             profile=config.profile,
             seed=config.seed,
             status="running",
-            started_at=before.started_at if before else utc_now(),
+            started_at=utc_now(),
             config=config.model_dump(mode="json"),
-            wall_s=self._wall_before_s,
             policies=tuple(policies),
-            forced=before.forced if before else (),
         )
-        self._settled_before = {*policies, *(before.policies if before else ())}
 
     def __enter__(self) -> Self:
-        self._listening.enter_context(stage_events(self._stages.append))
-        self._runs.save_run(self._record)
-        publish_places(self._record.run, self._store.uri)
+        objects, run = self._store.objects, self._record.run
+        owner = owner_of_run(objects, run)
+        if owner is not None and owner.alive:
+            get_run_logger().warning("%s works on run %s: waiting for its end", owner, run)
+        with ExitStack() as entered:
+            # Two starts of one run follow one another: the second finds what the first has done.
+            entered.enter_context(working_on(objects, run))
+            self._start = time.monotonic()
+            entered.enter_context(stage_events(self._stages.append))
+            self._go_on_from(self._runs.run(run))
+            self._runs.save_run(self._record)
+            publish_places(run, self._store.uri)
+            self._ending = entered.pop_all()
         return self
+
+    def _go_on_from(self, before: RunRecord | None) -> None:
+        """Takes over what the starts of the run before this one came to."""
+        if before is None:
+            return
+        self._wall_before_s = before.wall_s
+        self._settled_before |= set(before.policies)
+        self._record = replace(
+            self._record,
+            started_at=before.started_at,
+            wall_s=before.wall_s,
+            forced=before.forced,
+        )
 
     def __exit__(
         self,
@@ -93,7 +116,7 @@ class RunReport:
             failed = isinstance(error, Exception) and not isinstance(error, StoppedError)
             status = "failed" if failed else "stopped"
             reason = str(error) or type(error).__name__
-        with self._listening:
+        with self._ending:
             self._save(status, reason)
         publish_end(self._record)
 

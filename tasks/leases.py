@@ -197,7 +197,7 @@ class Lease:
 
 @contextmanager
 def leased(
-    objects: ObjectStore, key: str, run: str, is_done: Callable[[], bool]
+    objects: ObjectStore, key: str, run: str, is_done: Callable[[], bool], what: str = ""
 ) -> Iterator[Lease | None]:
     """Holds the lease on a stage key for the duration of a block, after waiting for it.
 
@@ -206,6 +206,7 @@ def leased(
         key: The stage key.
         run: Name of this process's run, for others that wait.
         is_done: Whether the stage's artifacts stand; asked while another process works on them.
+        what: What is worked on, for those who wait; empty: the stage that the key names.
 
     Yields:
         The lease; None where another process has finished the stage instead.
@@ -213,7 +214,7 @@ def leased(
     Raises:
         StoreError: The store could not be read or written.
     """
-    lease = _acquire(objects, key, run, is_done)
+    lease = _acquire(objects, key, run, is_done, what or stage_key_of(key).rpartition("-")[0])
     try:
         yield lease
     finally:
@@ -223,16 +224,27 @@ def leased(
 
 def is_held(objects: ObjectStore, key: str) -> bool:
     """Whether a process that may be alive holds the lease on a stage key."""
+    record = newest_lease(objects, key)
+    return record is not None and not _Watch().is_free(record)
+
+
+def newest_lease(objects: ObjectStore, key: str) -> LeaseRecord | None:
+    """The lease on a key as it was last written, held or not; None where there never was one.
+
+    Raises:
+        StoreError: It cannot be read, or is damaged.
+    """
     path = _newest_path(objects, key)
     data = objects.get(path) if path else None
-    return data is not None and not _Watch().is_free(LeaseRecord.from_bytes(data, path))
+    return None if data is None else LeaseRecord.from_bytes(data, path)
 
 
-def _acquire(objects: ObjectStore, key: str, run: str, is_done: Callable[[], bool]) -> Lease | None:
+def _acquire(
+    objects: ObjectStore, key: str, run: str, is_done: Callable[[], bool], what: str
+) -> Lease | None:
     if (lease := _try(objects, key, run, watch := _Watch())) is not None:
         return lease
-    stage = stage_key_of(key).rpartition("-")[0]
-    with progress(f"Waiting for {watch.owner}, which works on {stage}", unit="s") as bar:
+    with progress(f"Waiting for {watch.owner}, which works on {what}", unit="s") as bar:
         started = time.monotonic()
         while not is_done():
             if (lease := _try(objects, key, run, watch)) is not None:

@@ -17,7 +17,10 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 @click.command()
 @shared_options
 def doctor(settings: Settings) -> int:
-    """Check this machine: cores, memory, disk, torch, GPU, Chromium, inputs, store, Prefect.
+    """Check this machine and what it is connected to, with a hint for whatever is missing.
+
+    Cores, memory, disks, torch, GPU, Chromium, inputs, store, versions; and of Prefect, where a
+    server is named: its version, pools and workers, zombies, the automation that ends them.
 
     Exit code 0: runs will work; 1: something is in the way, and the hint says what to do.
 
@@ -25,8 +28,9 @@ def doctor(settings: Settings) -> int:
     Examples:
       evolvesearch doctor
       evolvesearch doctor --json
+      evolvesearch doctor --set execution.mode=dispatch
     """
-    from deployments.cli.machine import all_checks
+    from deployments.cli.checks import all_checks
 
     config = settings.config()
     with output(settings.json) as answer:

@@ -1,70 +1,26 @@
-"""What `evolvesearch doctor` looks at: one function a check, none of which changes anything."""
+"""What `evolvesearch doctor` looks at on this machine: processor, memory, disks, inputs."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.errors import EvolveSearchError
-from deployments.cli.options import store_exists
+from deployments.cli.checks import Check
+from deployments.cli.options import local_folder
 
 if TYPE_CHECKING:
-    from flows.config import EvolutionConfig
     from tasks.storage.config import StoreConfig
-
-CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
-"""The tested versions, in a checkout; an installed wheel has no such file."""
 
 _GIB = 1 << 30
 _MIN_MEMORY_GIB = 8
 _MIN_DISK_GIB = 10
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: What was looked at.
-        status: `ok`, `warn` (works, but slower or less) or `fail` (runs will not work).
-        found: What was found.
-        hint: What to do about it; empty where there is nothing to do.
-    """
-
-    name: str
-    status: str
-    found: str
-    hint: str = ""
-
-
-def all_checks(config: EvolutionConfig) -> Iterator[Check]:
-    """Makes all checks, the quick ones first.
-
-    Args:
-        config: Names the store that is looked for.
-    """
-    yield python_version()
-    yield cores()
-    yield memory()
-    yield disk()
-    yield fast_bf16()
-    yield from torch_and_gpu()
-    yield from training_memory(config)
-    yield chromium()
-    yield cached_assets()
-    yield search_keys()
-    yield store(config.store)
-    yield prefect_api()
-    yield versions()
+_MIN_PREFECT_GIB = 1
 
 
 def python_version() -> Check:
@@ -91,13 +47,39 @@ def memory() -> Check:
     return Check("memory", "warn", found, f"profile laptop takes up to {_MIN_MEMORY_GIB} GiB")
 
 
-def disk() -> Check:
-    """Free disk space below the current folder."""
-    free = shutil.disk_usage(Path.cwd()).free / _GIB
-    if free >= _MIN_DISK_GIB:
-        return Check("disk", "ok", f"{free:.0f} GiB free here")
+def disks(config: StoreConfig) -> Iterator[Check]:
+    """Free disk space where the store lies and where Prefect keeps its database and results.
+
+    Args:
+        config: The store; of one on object storage it is the cache that takes space here.
+    """
+    from prefect.settings import PREFECT_HOME
+
+    from agents.assets.files import cache_dir
+
+    local = local_folder(config.uri)
+    store = local if local is not None else Path(config.cache or cache_dir())
     hint = f"a run of profile laptop wants {_MIN_DISK_GIB} GiB; --store names another place"
-    return Check("disk", "warn", f"{free:.1f} GiB free here", hint)
+    yield free_space("store's disk" if local else "cache's disk", store, _MIN_DISK_GIB, hint)
+    hint = "PREFECT_HOME names another place; old flow runs can be deleted in the UI"
+    yield free_space("Prefect's disk", Path(PREFECT_HOME.value()), _MIN_PREFECT_GIB, hint)
+
+
+def free_space(name: str, folder: Path, wanted_gib: float, hint: str) -> Check:
+    """Free space on the disk of a folder that need not exist yet.
+
+    Args:
+        name: Name of the check.
+        folder: The folder.
+        wanted_gib: Below so much it is a warning.
+        hint: What to do then.
+    """
+    folder = folder.expanduser().absolute()
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free / _GIB
+    if free >= wanted_gib:
+        return Check(name, "ok", f"{free:.0f} GiB free at {folder}")
+    return Check(name, "warn", f"{free:.1f} GiB free at {folder}", hint)
 
 
 def fast_bf16() -> Check:
@@ -110,58 +92,6 @@ def fast_bf16() -> Check:
         return Check("bf16", "ok", "the processor's features cannot be read here")
     hint = "runs work in float32, two to three times slower; engine.dtype is chosen by itself"
     return Check("bf16", "warn", "no bfloat16 in hardware", hint)
-
-
-def torch_and_gpu() -> Iterator[Check]:
-    """The build of torch, and the accelerator it sees."""
-    try:
-        import torch
-    except ImportError as error:
-        yield Check("torch", "fail", f"cannot be imported: {error}", "make install")
-        return
-    yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        yield Check("gpu", "ok", ", ".join(names))
-    elif shutil.which("nvidia-smi"):
-        hint = "make install TORCH=gpu installs the build of torch that can"
-        yield Check("gpu", "warn", "there is one, but this build of torch cannot use it", hint)
-    else:
-        yield Check("gpu", "ok", "none; everything runs on the CPU")
-
-
-def training_memory(config: EvolutionConfig) -> Iterator[Check]:
-    """What SFT and RL of this configuration may take of the memory that is free."""
-    from agents.assets.model import fetched_model
-    from tasks.config import TINY_MODEL
-    from tasks.training_memory import training_needs
-    from training.memory_check import advice
-    from training.memory_limits import free_memory
-    from training.model_shape import ModelShape
-
-    # Of an accelerator it is known when a stage starts on it how much is free.
-    if config.model == TINY_MODEL or not _trains_on_cpu(config):
-        return
-    try:
-        folder = fetched_model(config.model)
-        if folder is None:
-            found = f"not known before {config.model} is fetched"
-            yield Check("training memory", "ok", found, "evolvesearch assets")
-            return
-        shape = ModelShape.of_folder(folder)
-    except EvolveSearchError as error:
-        yield Check("training memory", "fail", str(error))
-        return
-    bf16 = config.training.precision != "fp32" and fast_bf16().status == "ok"
-    free = free_memory()
-    for need in training_needs(config, shape, bf16=bf16, device="cpu"):
-        name = f"{need.stage} memory"
-        found = f"up to {need.worst}"
-        if free is None or need.num_bytes <= free:
-            yield Check(name, "ok", found)
-        else:
-            hint = f"only {free / _GIB:.2f} GiB are free: {advice(need, free)}"
-            yield Check(name, "warn", found, hint)
 
 
 def chromium() -> Check:
@@ -207,67 +137,6 @@ def search_keys() -> Check:
     names = [p.key_variable for p in PROVIDERS.values() if p.key_variable]
     found = [name for name in names if os.environ.get(name, "").strip()]
     return Check("search keys", "ok", f"{', '.join(found)} set" if found else "none set")
-
-
-def store(config: StoreConfig) -> Check:
-    """Whether the artifact store can be opened."""
-    from tasks.artifacts import ArtifactStore
-
-    if not store_exists(config.uri):
-        return Check("store", "ok", f"{config.uri} (made by the first run)")
-    try:
-        artifacts = ArtifactStore.open(config)
-        found = f"{artifacts.uri}, {len(artifacts.manifests())} artifacts"
-    except EvolveSearchError as error:
-        return Check("store", "fail", str(error), "--store names another place")
-    return Check("store", "ok", found)
-
-
-def prefect_api() -> Check:
-    """Prefect's server: the one that is named, or the one that a run starts for itself."""
-    import httpx
-    from prefect.settings import PREFECT_API_URL
-
-    url = PREFECT_API_URL.value()
-    if not url:
-        return Check("prefect", "ok", "no server named; a run starts one for itself")
-    try:
-        httpx.get(f"{url}/health", timeout=3).raise_for_status()
-    except httpx.HTTPError as error:
-        hint = "start it (prefect server start), or unset PREFECT_API_URL"
-        return Check("prefect", "fail", f"{url} does not answer: {error}", hint)
-    return Check("prefect", "ok", url)
-
-
-def versions(path: Path = CONSTRAINTS) -> Check:
-    """Whether the installed packages are the ones that are tested together."""
-    if not path.exists():
-        return Check("versions", "ok", "no constraints.txt here to compare with")
-    others = []
-    for name, wanted in pinned(path).items():
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # belongs to an extra that is not installed
-        if found.partition("+")[0] != wanted:
-            others.append(f"{name} {found} (tested: {wanted})")
-    if not others:
-        return Check("versions", "ok", f"as in {path.name}")
-    return Check("versions", "warn", ", ".join(others), "make install")
-
-
-def pinned(path: Path) -> dict[str, str]:
-    """Reads the exact versions of a constraints file, by package name."""
-    rows = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", path.read_text("utf-8"), re.MULTILINE)
-    return dict(rows)
-
-
-def _trains_on_cpu(config: EvolutionConfig) -> bool:
-    if config.training.device == "auto" and importlib.util.find_spec("torch"):
-        import torch
-
-        return not torch.cuda.is_available()
-    return config.training.device != "cuda"
 
 
 def _processor() -> str:

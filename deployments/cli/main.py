@@ -33,6 +33,8 @@ class _Command:
 _SECTIONS: dict[str, dict[str, _Command]] = {
     "The loop": {
         "run": _Command("run:run", "Run the self-evolution loop; resumes by itself."),
+        "resume": _Command("resume:resume", "Go on with a run, from its record alone."),
+        "status": _Command("status:status", "Show unfinished runs, and Prefect's pools."),
         "sweep": _Command("sweep:sweep", "Run it for every point of a grid, and compare."),
         "ask": _Command("ask:ask", "Ask one question and watch the search live."),
     },

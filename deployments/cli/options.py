@@ -74,10 +74,16 @@ class Settings:
 
 def store_exists(uri: str) -> bool:
     """Whether a local folder of that name is there; a remote store is taken to be."""
+    folder = local_folder(uri)
+    return folder is None or folder.exists()
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder that a store's URI names; None where it lies on object storage."""
     parsed = urlparse(uri)
     if parsed.scheme == "file":
-        return Path(unquote(parsed.path)).exists()
-    return "://" in uri or Path(uri).expanduser().exists()
+        return Path(unquote(parsed.path))
+    return None if "://" in uri else Path(uri).expanduser()
 
 
 _PROFILE = click.option(

@@ -63,20 +63,36 @@ def run(
       evolvesearch run --name longer --force-promote 2
       evolvesearch run --name nightly --further 1
     """
-    config = settings.config()
     forced = _forced(force_promote)
+    return run_and_show(
+        settings,
+        settings.config(),
+        name,
+        no_reuse=no_reuse,
+        redo=redo,
+        force_promote=forced,
+        further_iterations=further,
+    )
+
+
+def run_and_show(
+    settings: Settings, config: EvolutionConfig, name: str | None, **options: Any
+) -> int:
+    """Runs the loop and shows what it came to.
+
+    Args:
+        settings: What the shared options said.
+        config: The configuration of the run.
+        name: Name of the run; None: from the configuration.
+        **options: What else `flows.evolve.run_evolution` takes.
+
+    Returns:
+        The exit code.
+    """
     with output(settings.json) as answer:
         from flows.evolve import run_evolution
 
-        document = run_evolution(
-            config,
-            name=name,
-            no_reuse=no_reuse,
-            redo=redo,
-            verbose=settings.debug,
-            force_promote=forced,
-            further_iterations=further,
-        )
+        document = run_evolution(config, name=name, verbose=settings.debug, **options)
         document["comparison"] = _comparison(config, document)
         answer(document)
     if not settings.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -25,8 +26,11 @@ def find_run(records: Sequence[RunRecord], name: str) -> RunRecord:
     for record in records:
         if record.run == name:
             return record
-    known = ", ".join(record.run for record in records[-5:]) or "none yet"
-    raise UsageError(f"no run named {name!r} in this store; there are: {known}")
+    names = [record.run for record in records]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    known = ", ".join(names[-5:]) or "none yet"
+    raise UsageError(f"no run named {name!r} in this store{hint}; there are: {known}")
 
 
 def summary_of(store: ArtifactStore, record: RunRecord) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tasks.catalog_documents import manifest_of
 from tasks.catalog_index import open_index
 from tasks.leases import LONG_AGO_S, is_held
 from tasks.parts import stage_key_of
+from tasks.run_owner import run_of
 from tasks.runs import RunLog, StageRecord
 from tasks.storage.objects import ObjectMeta
 
@@ -203,9 +204,9 @@ def _held_keys(store: ArtifactStore, metas: Mapping[str, ObjectMeta]) -> set[str
 def _live_runs(
     metas: Mapping[str, ObjectMeta], stages: Sequence[StageRecord], held: set[str], oldest: float
 ) -> set[str]:
-    """Runs that are at work on a stage: they hold its lease, or have one that ran just now."""
+    """Runs that are at work: they or a stage of theirs hold a lease, or one ran just now."""
     leased = {_stage_of(path) for path in metas if path.startswith("leases/")}
-    return {
+    return {run for key in held if (run := run_of(key))} | {
         stage.run
         for stage in stages
         if stage.status == "running"

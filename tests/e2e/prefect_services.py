@@ -22,7 +22,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 
 _MARK = "EVOLVESEARCH_TEST_MARK"
-_START_S = 180.0
+_START_S = 400.0
 _STOP_S = 20.0
 _CLI = "import sys; from deployments.cli.main import execute; sys.exit(execute(sys.argv[1:]))"
 

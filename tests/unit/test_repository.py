@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli.machine import pinned
+from deployments.cli.versions import pinned
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agents", "deployments", "evaluation", "flows", "tasks", "training")

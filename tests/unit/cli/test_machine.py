@@ -1,51 +1,19 @@
-"""What doctor finds: each check on something made for it."""
+"""What doctor finds of a machine: each check on something made for it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from deployments.cli import machine
-from deployments.cli.machine import Check
+from deployments.cli import checks, machine, torch_checks
+from deployments.cli.checks import Check
 from deployments.cli.main import execute
 from flows.config import EvolutionConfig
 from tasks.storage.config import StoreConfig
 from training.config import TrainingConfig
-
-
-def test_versions_that_differ_are_named(tmp_path: Path) -> None:
-    constraints = tmp_path / "constraints.txt"
-    click_version = importlib.metadata.version("click")
-    constraints.write_text(f"# tested\nclick=={click_version}\nno-such-package==1.0\n")
-    assert machine.versions(constraints).status == "ok"
-    constraints.write_text("click==0.0.1\n")
-    check = machine.versions(constraints)
-    assert check.status == "warn"
-    assert check.found == f"click {click_version} (tested: 0.0.1)"
-
-
-def test_a_build_of_the_tested_version_is_the_tested_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    constraints = tmp_path / "constraints.txt"
-    constraints.write_text("torch==2.13.0\n")
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "2.13.0+cpu")
-    assert machine.versions(constraints).status == "ok"
-
-
-def test_a_store_that_is_a_file_fails(tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("")
-    check = machine.store(StoreConfig(uri=str(tmp_path / "store")))
-    assert check.status == "fail"
-    assert "expected a folder" in check.found
-
-
-def test_a_store_that_is_not_there_yet_is_fine_and_is_not_made(tmp_path: Path) -> None:
-    assert machine.store(StoreConfig(uri=str(tmp_path / "store"))).status == "ok"
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_assets_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +43,7 @@ def test_a_named_chromium_that_cannot_run_is_not_found(
 
 
 def test_every_check_of_this_machine_has_a_finding() -> None:
-    for check in (machine.python_version(), machine.cores(), machine.memory(), machine.disk()):
+    for check in (machine.python_version(), machine.cores(), machine.memory()):
         assert check.found
     assert machine.fast_bf16().status in ("ok", "warn")
 
@@ -84,7 +52,7 @@ def test_every_check_of_this_machine_has_a_finding() -> None:
 def test_doctor_fails_only_where_runs_would(
     status: str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine, "all_checks", lambda _: [Check("disk", status, "3 GiB", "more")])
+    monkeypatch.setattr(checks, "all_checks", lambda _: [Check("disk", status, "3 GiB", "more")])
     assert execute(["doctor", "--json"]) == code
     document = json.loads(capfd.readouterr().out)
     assert document["ok"] is (code == 0)
@@ -106,16 +74,55 @@ def test_training_that_does_not_fit_is_a_warning_with_a_setting(
     monkeypatch.setattr("agents.assets.model.fetched_model", lambda _: tmp_path)
     config = EvolutionConfig(training=TrainingConfig(device="cpu", precision="fp32"))
     monkeypatch.setattr("training.memory_limits.free_memory", lambda: 500 << 30)
-    enough = list(machine.training_memory(config))
+    enough = list(torch_checks.training_memory(config))
     assert [(check.name, check.status) for check in enough] == [
         ("sft memory", "ok"), ("rl memory", "ok")
     ]  # fmt: skip
     assert "activations" in enough[0].found
     monkeypatch.setattr("training.memory_limits.free_memory", lambda: 3 << 30)
-    sft, rl = machine.training_memory(config)
+    sft, rl = torch_checks.training_memory(config)
     assert (sft.status, rl.status) == ("warn", "warn")
     assert "3.00 GiB are free" in sft.hint
     assert "training.micro_batch_size=" in sft.hint
     monkeypatch.setattr("agents.assets.model.fetched_model", lambda _: None)
-    (unknown,) = machine.training_memory(config)
+    (unknown,) = torch_checks.training_memory(config)
     assert "not known before" in unknown.found
+
+
+def test_space_is_looked_for_where_a_folder_would_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "not" / "there"
+    asked: list[Path] = []
+
+    def disk_usage(path: Path) -> tuple[int, int, int]:
+        asked.append(path)
+        return shutil._ntuple_diskusage(100 << 30, 98 << 30, 2 << 30)
+
+    monkeypatch.setattr("shutil.disk_usage", disk_usage)
+    check = machine.free_space("disk", folder, 10, "elsewhere")
+    assert (check.status, check.hint) == ("warn", "elsewhere")
+    assert check.found == f"2.0 GiB free at {folder}"
+    assert asked == [tmp_path]
+    assert machine.free_space("disk", folder, 1, "elsewhere").status == "ok"
+    assert not folder.parent.exists()
+
+
+def test_the_disks_are_those_of_the_store_and_of_prefect(tmp_path: Path) -> None:
+    names = [check.name for check in machine.disks(StoreConfig(uri=str(tmp_path / "store")))]
+    assert names == ["store's disk", "Prefect's disk"]
+    bucket, _ = machine.disks(StoreConfig(uri="s3://bucket/x", cache=str(tmp_path)))
+    assert bucket.name == "cache's disk"
+    assert str(tmp_path) in bucket.found
+
+
+def test_an_accelerator_in_use_is_a_warning() -> None:
+    gib = 1 << 30
+    idle = torch_checks.gpu("NVIDIA H100", "570.1", 78 * gib, 79 * gib)
+    assert (idle.status, idle.found) == (
+        "ok",
+        "NVIDIA H100, driver 570.1, 78.0 of 79.0 GiB free",
+    )
+    busy = torch_checks.gpu("NVIDIA H100", "", 20 * gib, 79 * gib)
+    assert busy.status == "warn"
+    assert "nvidia-smi" in busy.hint

@@ -13,6 +13,7 @@ from agents.errors import UsageError
 from tasks.artifacts import ArtifactStore
 from tasks.care.gc import collect, plan_collection
 from tasks.care.verification import verify_store
+from tasks.run_owner import working_on
 from tasks.runs import RunLog, StageRecord
 from tasks.shards import ShardLog
 
@@ -120,6 +121,13 @@ def test_while_a_run_is_alive_it_loses_nothing_that_it_may_reuse(sample_run) -> 
     # Without a sign of life for the whole grace period it was killed.
     age(store, 10 * DAY_S, "runs")
     assert plan_collection(store, (), DAY_S).live == []
+
+
+def test_a_run_between_two_stages_is_alive(sample_run) -> None:
+    age(sample_run.store, 10 * DAY_S)
+    with working_on(sample_run.store.objects, "other"):
+        assert plan_collection(sample_run.store, (), DAY_S).live == ["other"]
+    assert plan_collection(sample_run.store, (), DAY_S).live == []
 
 
 def test_an_unknown_run_cannot_be_dropped(sample_run) -> None:
