@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+
+import httpx
 
 from agents.errors import EvolveSearchError, StageError
 from tasks.heavy.processes import ProcessRef, is_alive, process_of
@@ -125,9 +125,10 @@ class Background:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as response:  # noqa: S310 - ours, http
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+        # A proxy of the environment has no business with this machine's own server.
+        with httpx.Client(trust_env=False, timeout=2.0) as client:
+            return client.get(url).is_success
+    except httpx.HTTPError:
         return False
 
 
