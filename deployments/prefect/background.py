@@ -23,7 +23,7 @@ import httpx
 from agents.errors import EvolveSearchError, StageError
 from tasks.heavy.processes import ProcessRef, is_alive, process_of
 
-_START_S = 300.0
+_START_S = 600.0
 """A server with a fresh database takes 8 to 20 s on idle cores, and minutes on a busy machine."""
 _STOP_S = 30.0
 """Time to end before a process is killed."""

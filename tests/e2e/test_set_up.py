@@ -17,7 +17,7 @@ from prefect_services import ROOT, kill_marked, prefect_environment, run_cli, ru
 
 from deployments.prefect.manifest import read_manifest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 _RUN_S = 900.0
 
@@ -76,7 +76,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=900,
+            timeout=1800,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "pip" not in done.stdout, done.stdout
