@@ -80,7 +80,7 @@ def order_of(
     """What a worker is asked to do."""
     execution = config.execution
     # Children run in other folders, perhaps on other machines.
-    document = _with_absolute_store(config).model_dump(mode="json")
+    document = with_absolute_store(config).model_dump(mode="json")
     name = run_name_of(record_name(stage, inputs), context)
     gpus = execution.rollout_gpus * (stage.name in _SAMPLING)
     gpus += execution.train_gpus * (stage.name in _TRAINING)
@@ -190,7 +190,8 @@ def _tell(record: StageRecord, ended: Ended) -> None:
     )
 
 
-def _with_absolute_store(config: EvolutionConfig) -> EvolutionConfig:
+def with_absolute_store(config: EvolutionConfig) -> EvolutionConfig:
+    """A configuration for a process in another folder: a local store by its absolute path."""
     if "://" in config.store.uri:
         return config
     uri = str(Path(config.store.uri).expanduser().absolute())

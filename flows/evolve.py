@@ -21,7 +21,7 @@ from flows.config import EvolutionConfig
 from flows.dispatch import perform
 from flows.form import config_last
 from flows.iteration import iteration
-from flows.prefect_runtime import has_named_server, prefect_session, without_heartbeat
+from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
 from flows.promotion import Force, Standing, advance, forced_iterations
 from flows.report import RunReport
@@ -72,11 +72,8 @@ def run_evolution(
     course = course_of(config, context.run, further_iterations)
     forced = forced_iterations(force_promote, course.last, course.first)
     check_inputs(config)
-    if config.execution.mode == "dispatch" and not has_named_server():
-        raise UsageError(
-            "execution.mode is dispatch, but no Prefect server is named whose workers could run "
-            "the stages: set PREFECT_API_URL, or execution.mode=inline"
-        )
+    if config.execution.mode == "dispatch":
+        require_named_server()
     is_done = further_iterations is None and _is_done(config, context.run)
     if config.execution.mode == "inline" and not is_done:
         # Both take seconds to start and wait for nothing: let them start side by side.

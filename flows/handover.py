@@ -8,7 +8,8 @@ this attempt, whatever came of it: whether a stage is done is decided by the sto
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -76,30 +77,46 @@ def hand_over(orders: Sequence[Order], execution: ExecutionConfig) -> list[Ended
     Where this process is stopped or fails meanwhile, what it waits for is cancelled.
 
     Returns:
-        How each ended, which may be a failure.
+        How each ended, in their order; which may be a failure.
 
     Raises:
         StageError: There is no such deployment, no worker came within `execution.wait_s`, or the
             server stayed away.
     """
-    with get_client(sync_client=True) as client, ExitStack() as bars:
-        sent: list[_Sent] = []
+    ended = {each.order.key: each for each in handed_over(orders, execution, len(orders))}
+    return [ended[order.key] for order in orders]
+
+
+def handed_over(
+    orders: Sequence[Order], execution: ExecutionConfig, at_once: int
+) -> Iterator[Ended]:
+    """The same for at most so many orders at once; each comes as it ends.
+
+    Where whoever takes them fails or stops, what has not ended is cancelled.
+    """
+    waiting = deque(orders)
+    sent: dict[str, tuple[_Sent, ExitStack]] = {}
+    with get_client(sync_client=True) as client:
         try:
-            for order in orders:
-                bar = bars.enter_context(progress(f"{order.name} on a worker", unit="s"))
-                sent.append(_Sent(order, execution, client, bar))
-                sent[-1].send()
-            while any(each.ended is None for each in sent):
+            while waiting or sent:
+                while waiting and len(sent) < at_once:
+                    order, shown = waiting.popleft(), ExitStack()
+                    bar = shown.enter_context(progress(f"{order.name} on a worker", unit="s"))
+                    sent[order.key] = _Sent(order, execution, client, bar), shown
+                    sent[order.key][0].send()
                 time.sleep(execution.poll_s)
-                for each in sent:
-                    if each.ended is None:
-                        each.look()
+                for key, (each, shown) in tuple(sent.items()):
+                    each.look()
+                    if each.ended is not None:
+                        del sent[key]
+                        shown.close()
+                        yield each.ended
         except BaseException as error:
             # Nobody waits for them any more: without this a GPU would work on for no one.
-            for each in sent:
+            for each, shown in sent.values():
+                shown.close()
                 each.cancel(f"its parent stopped waiting: {type(error).__name__}")
             raise
-        return [each.ended for each in sent if each.ended is not None]
 
 
 class _Sent:

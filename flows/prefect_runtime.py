@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from agents.errors import StageError
+from agents.errors import StageError, UsageError
 from agents.progress import progress
 
 _START_TIMEOUT_S = 180.0
@@ -111,11 +111,19 @@ def _console(verbose: bool) -> Iterator[None]:
             handler.removeFilter(unheard)
 
 
-def has_named_server() -> bool:
-    """Whether a server is named, by `PREFECT_API_URL` or by Prefect's active profile."""
+def require_named_server() -> None:
+    """Makes sure that a server with workers may be meant: one of a run alone has none.
+
+    Raises:
+        UsageError: Neither `PREFECT_API_URL` nor Prefect's active profile names a server.
+    """
     from prefect.settings import PREFECT_API_URL
 
-    return bool(PREFECT_API_URL.value())
+    if not PREFECT_API_URL.value():
+        raise UsageError(
+            "execution.mode is dispatch, but no Prefect server is named whose workers could run "
+            "the stages: set PREFECT_API_URL, or execution.mode=inline"
+        )
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from pydantic import Field
 
 from agents.errors import StageError, UsageError
 from agents.progress import progress
+from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
-from flows.evolve import evolve
-from flows.prefect_runtime import prefect_session
+from flows.evolve import NO_SETTINGS, evolve
+from flows.form import config_last
+from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
 from flows.sweep_dispatch import dispatched_members
 from flows.sweep_members import Grid, Member, sweep_members
@@ -29,9 +31,6 @@ from tasks.sweep_rows import settings_text
 
 DEPLOYMENT = "evolve/laptop"
 """Deployment that members are sent to where none is named; any of `evolve` runs any settings."""
-
-NOTHING: dict[str, Any] = {}
-"""Default of objects: Prefect's form cannot fill in one that may be None."""
 
 
 def run_sweep(
@@ -64,6 +63,8 @@ def run_sweep(
         StageError: Every member failed.
     """
     checked_members(config, name, grid, configs, max_concurrent)
+    if config.execution.mode == "dispatch":
+        require_named_server()
     try:
         with prefect_session(verbose):
             return sweep(
@@ -107,13 +108,20 @@ def _flow_run_name() -> str:
     return f"sweep {parameters.get('name') or 'sweep'}"
 
 
-@flow(name="sweep", flow_run_name=_flow_run_name)
+@config_last
+@flow(
+    name="sweep",
+    flow_run_name=_flow_run_name,
+    on_failure=[cancel_children],
+    on_crashed=[cancel_children],
+    on_cancellation=[cancel_children],
+)
 def sweep(
     config: EvolutionConfig,
-    grid: dict[str, list[Any]] = NOTHING,
+    grid: dict[str, list[Any]] = NO_SETTINGS,
     configs: tuple[dict[str, Any], ...] = (),
     name: str = "sweep",
-    settings: dict[str, Any] = NOTHING,
+    settings: dict[str, Any] = NO_SETTINGS,
     max_concurrent: Annotated[int, Field(ge=1)] = 1,
     deployment: str = DEPLOYMENT,
 ) -> dict[str, Any]:
@@ -142,7 +150,9 @@ def sweep(
         bar.update(len(members) - len(left))
         by_workers = config.execution.mode == "dispatch"
         for member, error in (
-            dispatched_members(left, deployment, max_concurrent) if by_workers else _inline(left)
+            dispatched_members(config, left, deployment, max_concurrent)
+            if by_workers
+            else _inline(left)
         ):
             row = report.settle(member, error)
             bar.advance(detail=settings_text(member.settings))
@@ -160,7 +170,8 @@ def _inline(members: Sequence[Member]) -> Iterator[tuple[Member, str]]:
     """Runs members in this process, one after the other; yields each with its error, if any."""
     for member in members:
         try:
-            evolve(member.config, name=member.run)
+            with without_heartbeat():
+                evolve(member.config, name=member.run)
         except Exception as error:
             # Its flow run has the traceback; the other members are none the worse for it.
             yield member, " ".join(str(error).split()) or type(error).__name__

@@ -66,6 +66,7 @@ def funnel_chart(steps: list[dict[str, Any]]) -> str:
         row["test"] if number == 0 else f"without {row['test']}": float(row["left"])
         for number, row in enumerate(steps)
     }
-    drawn = chart(bars, "trajectories left", top=float(max(10, -(-total // 10) * 10)))
+    top = float(max(10, -(-total // 10) * 10))
+    drawn = chart(bars, "trajectories left", top=top, horizontal=True)
     kept = f"{steps[-1]['left']:,} of {total:,} trajectories became training examples."
     return "\n\n".join(["## What the filter left", kept, drawn, table(steps)])

@@ -25,9 +25,13 @@ def places(run: str, store: str) -> str:
         ("curve", run),
         ("compare", f"{run}/base", run),
         ("lineage", run),
-        ("sql", f"select stage, iteration, status, wall_s from stages where run = '{run}'"),  # noqa: S608
+        ("sql", f"from stages where run = '{run}'"),
     ]
-    lines = [shlex.join(["evolvesearch", *words, "--store", store]) for words in commands]
+    # The store on a line of its own: the block is narrow, and a command cut in two is none.
+    lines = [
+        f"{shlex.join(['evolvesearch', *words])} \\\n  {shlex.join(['--store', store])}"
+        for words in commands
+    ]
     return "\n\n".join(
         [
             f"## Run {inline(run)}",

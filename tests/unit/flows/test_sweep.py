@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Crashed, Failed, Running, State
 
 from agents.errors import StageError, UsageError
+from flows import handover
 from flows import sweep as sweeps
 from flows import sweep_dispatch as dispatch
 from flows import sweep_report as reports
@@ -68,7 +69,7 @@ def loop(sample_run, monkeypatch) -> Loop:
     fake = Loop(sample_run, config)
     monkeypatch.setattr(sweeps, "evolve", fake.evolve)
     monkeypatch.setattr(sweeps, "get_run_logger", lambda: logging.getLogger("tests"))
-    monkeypatch.setattr(dispatch, "get_run_logger", lambda: logging.getLogger("tests"))
+    monkeypatch.setattr(handover, "get_run_logger", lambda: logging.getLogger("tests"))
     monkeypatch.setattr(
         reports, "publish_sweep", lambda *shown: fake.published.append(sweep_text(*shown))
     )
@@ -147,6 +148,8 @@ def test_errors_and_settings_are_escaped_in_the_artifact():
 class Pool:
     """A Prefect server with a pool whose runs end after so many looks, as they are told to."""
 
+    api_url = "http://server/api"
+
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.looks_each = 2
@@ -154,6 +157,7 @@ class Pool:
         self.by_key: dict[str, UUID] = {}
         self.runs: dict[UUID, tuple[str, int, State[Any]]] = {}
         self.most_at_once = 0
+        self.cancelled: list[UUID] = []
 
     def __enter__(self) -> Pool:
         return self
@@ -161,25 +165,26 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def read_deployment_by_name(self, name: str) -> None:
-        if name != sweeps.DEPLOYMENT:
-            raise ObjectNotFound(Exception("absent"))
+    def read_flow_runs(self, flow_run_filter: Any, limit: int) -> list[FlowRun]:
+        (key,) = flow_run_filter.idempotency_key.any_
+        return [self.read_flow_run(self.by_key[key], looks=0)] if key in self.by_key else []
 
     def send(
         self,
-        name: str,
+        deployment: str,
         *,
         parameters: dict[str, Any],
-        flow_run_name: str,
-        timeout: float,
         idempotency_key: str,
+        timeout: float,
+        **more: Any,
     ) -> FlowRun:
-        json.dumps(parameters)
+        if deployment != sweeps.DEPLOYMENT:
+            raise ObjectNotFound(Exception("absent"))
+        assert timeout == 0
         assert len(json.dumps(parameters)) < 512 * 1024
-        if idempotency_key not in self.by_key:
-            self.by_key[idempotency_key] = run = uuid4()
-            self.runs[run] = (parameters["name"], self.looks_each, Running())
-        run = self.by_key[idempotency_key]
+        assert idempotency_key not in self.by_key
+        self.by_key[idempotency_key] = run = uuid4()
+        self.runs[run] = (parameters["name"], self.looks_each, Running())
         return self.read_flow_run(run, looks=0)
 
     def read_flow_run(self, run: UUID, looks: int = 1) -> FlowRun:
@@ -192,7 +197,10 @@ class Pool:
             if state.is_completed():
                 self._loop.record(name, "done")
         self.runs[run] = (name, left, state)
-        return FlowRun(id=run, flow_id=uuid4(), state=state)
+        return FlowRun(id=run, flow_id=uuid4(), deployment_id=uuid4(), state=state)
+
+    def set_flow_run_state(self, run: UUID, state: State[Any], force: bool) -> None:
+        self.cancelled.append(run)
 
 
 @pytest.fixture
@@ -200,8 +208,8 @@ def pool(loop, monkeypatch) -> Pool:
     fake = Pool(loop)
     execution = loop.config.execution.model_copy(update={"mode": "dispatch", "poll_s": 0.001})
     loop.config = loop.config.model_copy(update={"execution": execution})
-    monkeypatch.setattr(dispatch, "get_client", lambda sync_client: fake)
-    monkeypatch.setattr(dispatch, "run_deployment", fake.send)
+    monkeypatch.setattr(handover, "get_client", lambda sync_client: fake)
+    monkeypatch.setattr(handover, "run_deployment", fake.send)
     return fake
 
 
@@ -222,21 +230,34 @@ def test_a_member_that_crashed_is_sent_again_and_one_that_failed_is_not(loop, po
     document = loop.call({"seed": [0, 1, 2]}, max_concurrent=3)
     assert [row["status"] for row in document["members"]] == ["done", "failed", "failed"]
     assert [row["error"] for row in document["members"]][1:] == [
-        "failed: out of luck",
-        "crashed: killed again",
+        f"evolve {second} failed on its worker: out of luck",
+        f"evolve {third} crashed on its worker: killed again",
     ]
     assert len(pool.runs) == 5
 
 
 def test_a_member_under_way_is_found_again_and_one_that_ended_is_sent_anew(loop, pool):
     first, second = loop.members({"seed": [0, 1]})
-    under_way = dispatch._send(first, sweeps.DEPLOYMENT)
+    order = dispatch._order(first, sweeps.DEPLOYMENT)
+    under_way = pool.send(
+        order.deployment, parameters=order.parameters, idempotency_key=f"{order.key}/a1", timeout=0
+    )
     pool.ends = {second.run: [Failed(message="once")]}
     assert loop.call({"seed": [0, 1]}, max_concurrent=2)["failed"] == [second.run]
-    assert next(iter(pool.runs)) == under_way
+    assert next(iter(pool.runs)) == under_way.id
     assert len(pool.runs) == 2
     assert loop.call({"seed": [0, 1]})["failed"] == []
     assert len(pool.runs) == 3
+
+
+def test_a_sweep_that_is_stopped_leaves_no_worker_at_work(loop, pool, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reports.SweepReport, "settle", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.call({"seed": [0, 1, 2]}, max_concurrent=3)
+    assert pool.cancelled == list(pool.runs)[1:]
 
 
 def test_the_error_that_a_member_recorded_itself_is_told(loop, pool, sample_run):
@@ -250,5 +271,5 @@ def test_the_error_that_a_member_recorded_itself_is_told(loop, pool, sample_run)
 
 
 def test_a_deployment_that_is_not_there_is_named(loop, pool):
-    with pytest.raises(UsageError, match="no deployment 'evolve/other'"):
+    with pytest.raises(StageError, match=r"has no deployment evolve/other.*evolvesearch deploy"):
         loop.call({"seed": [0]}, deployment="evolve/other")

@@ -19,7 +19,7 @@ from agents.trajectory import Question
 from tasks import prefect_events as events
 from tasks import prefect_publishing as publishing
 from tasks.config import StageConfig, StageContext
-from tasks.prefect_artifacts import chart, score_chart
+from tasks.prefect_artifacts import chart, score_chart, score_rows
 from tasks.prefect_funnel import funnel, funnel_chart, publish_funnel
 from tasks.prefect_places import places
 from tasks.prefect_samples import (
@@ -211,9 +211,22 @@ def test_a_policy_whose_scores_are_gone_is_left_out_of_the_chart():
     assert 'x-axis ["last"]' in drawn
 
 
+def test_scores_have_a_column_for_each_policy_and_blanks_where_nothing_was_asked():
+    score = {"accuracy": 0.5, "mbe": None}
+    entries = [
+        {"name": "base", "benchmarks": {"cities": score}, "average": 0.5, "promoted": True},
+        {"name": "last", "benchmarks": {}, "average": None, "promoted": False},
+    ]
+    assert score_rows(entries) == [
+        {"benchmark": "cities", "base": "50.0%", "last": ""},
+        {"benchmark": "average", "base": "50.0%", "last": ""},
+        {"benchmark": "promoted", "base": "yes", "last": "no"},
+    ]
+
+
 def test_the_places_of_a_run_are_commands_to_copy():
     text = places("night-1", "/data/my store")
-    assert "evolvesearch show night-1 --store '/data/my store'" in text
+    assert "evolvesearch show night-1 \\\n  --store '/data/my store'\n" in text
     assert "## Run night&#45;1" in text
 
 
