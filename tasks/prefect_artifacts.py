@@ -45,8 +45,9 @@ def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
         entries: The entries of the run's document, from base to last.
     """
     description = f"{run}: accuracy by policy and benchmark"
-    publish_table(artifact_key("scores", run), score_rows(entries), description)
-    publish_markdown(artifact_key("score-chart", run), score_chart(entries), description)
+    rows, drawn = score_rows(entries), score_chart(entries)
+    publish_table(artifact_key("scores", run), rows, description, of_run=True)
+    publish_markdown(artifact_key("score-chart", run), drawn, description, of_run=True)
 
 
 def score_rows(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ def publish_places(run: str, store: str) -> None:
         run: Name of the run.
         store: URI of its store.
     """
-    publish_markdown(artifact_key("run", run), places(run, store), f"{run}: where it lies")
+    described = f"{run}: where it lies"
+    publish_markdown(artifact_key("run", run), places(run, store), described, of_run=True)
 
 
 def places(run: str, store: str) -> str:

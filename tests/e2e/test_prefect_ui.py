@@ -16,7 +16,6 @@ import httpx
 import pytest
 import yaml
 from prefect_services import ROOT, PrefectServer, process_worker, run_cli
-from rehearsing import SIZES
 
 from agents.fetching.chromium import find_chromium
 from flows.config import EvolutionConfig
@@ -35,6 +34,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
 RUN = "by-hand"
+SIZES = {"benchmark.num_questions": 1, "gate.num_questions": 4, "rl.num_steps": 3}
 SIZE = {"width": 1280, "height": 900}
 SOON_MS, IN_THE_END_MS = 60_000, 1_800_000
 """For what a page shows by itself, and for what the run has to do first."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fake_prefect import FakePrefect
 
 from agents.errors import ConfigError, UsageError
 from deployments.prefect.automations import NAME, zombie_automation
@@ -13,13 +14,14 @@ from deployments.prefect.changes import Change
 from deployments.prefect.installation import install, lost_stores, with_overrides
 from deployments.prefect.manifest import Deployment, read_manifest
 from deployments.prefect.pools import ROLES, Pool, ensure_pool, usual_name
-from fake_prefect import FakePrefect
 
 POOLS = [Pool(role, usual_name(role), working_dir="/srv/evolve") for role in ROLES]
 DEPLOYMENTS = [each for each in read_manifest() if each.name in ("smoke", "example")]
 
 
-def setting_up(server: Any, deployments: list[Deployment] = DEPLOYMENTS, **more: Any) -> list[Change]:
+def setting_up(
+    server: Any, deployments: list[Deployment] = DEPLOYMENTS, **more: Any
+) -> list[Change]:
     return list(install(server, POOLS, deployments, **more))
 
 

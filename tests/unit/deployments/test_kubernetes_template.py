@@ -66,7 +66,7 @@ def test_a_job_gets_its_accelerators_on_the_nodes_that_were_named(gpus: int) -> 
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     ]
     assert made["volumes"][0]["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Gi"}
-    assert container["volumeMounts"][0]["mountPath"] == "/dev/shm"  # noqa: S108
+    assert container["volumeMounts"][0]["mountPath"] == "/dev/shm"
     assert made["restartPolicy"] == "Never"
 
 
