@@ -202,7 +202,8 @@ def watch(page, ui: Ui) -> None:
     address = page.url
     watch_progress(page, ui)
     page.goto(address)
-    expect(page.get_by_text("sft", exact=False).first).to_be_visible()
+    page.get_by_role("tab", name="Subflow Runs").click()
+    expect(page.get_by_role("link", name="construct", exact=True)).to_be_visible()
     picture(page, "running")
     # Its page draws the stages all the time, which a machine without a GPU needs for the stages.
     page.goto(f"{ui.url}/v2/settings")
