@@ -89,7 +89,7 @@ vllm: $(VLLM)/installed ## .venv-vllm with a vLLM server, for a CPU or (TORCH=gp
 	@echo "== Ready: engine.kind=vllm"
 
 server: $(INSTALLED) ## Prefect's server in the background (LISTEN=, PORT=)
-	@$(BACKGROUND) start server --url http://127.0.0.1:$(PORT)/api/health \
+	@$(BACKGROUND) start --url http://127.0.0.1:$(PORT)/api/health server \
 		$(BIN)/python -m deployments.prefect.server --host $(LISTEN) --port $(PORT)
 
 pools: $(INSTALLED) ## The work pools of that server (SERVER=, ARGS=)
@@ -102,11 +102,11 @@ automations: $(INSTALLED) ## The automation that ends zombies alone
 	@$(BIN)/evolvesearch deploy automations --server $(SERVER) $(ARGS)
 
 worker-cpu: $(INSTALLED) ## Workers of the control and cpu pools in the background
-	@$(BACKGROUND) start worker-cpu --text 'started!' \
+	@$(BACKGROUND) start --text 'started!' worker-cpu \
 		$(BIN)/evolvesearch worker control cpu --server $(SERVER)
 
 worker-gpu: $(INSTALLED) ## Workers of the rollout and train pools in the background (GPUS=0,1)
-	@$(BACKGROUND) start worker-gpu --text 'started!' \
+	@$(BACKGROUND) start --text 'started!' worker-gpu \
 		$(BIN)/evolvesearch worker rollout train --gpus "$(GPUS)" --limit 1 --server $(SERVER)
 
 stop: ## Ends the server and the workers that were started here

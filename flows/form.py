@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
-AnyFlow = TypeVar("AnyFlow", bound=Flow[Any, Any])
+AnyFlow = TypeVar("AnyFlow", bound=Flow[..., Any])
 
 
 def config_last(flow: AnyFlow) -> AnyFlow:

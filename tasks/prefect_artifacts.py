@@ -128,7 +128,9 @@ def chart(
 
 def subject_of(context: StageContext) -> str:
     """What a stage worked on, in words: `base`, `iteration 2`."""
-    return context.subject or f"iteration {context.iteration}"
+    # What comes before the first iteration and has no subject are the cold start's stages.
+    iteration = f"iteration {context.iteration}" if context.iteration else "the cold start"
+    return context.subject or iteration
 
 
 def percent(fraction: float | None) -> str:

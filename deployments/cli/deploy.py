@@ -194,13 +194,13 @@ def _show(changes: Sequence[Change], url: str, dry_run: bool) -> None:
     changed = sum(change.action != "unchanged" for change in changes)
     if not changed:
         console.print(f"Nothing to change: all {len(changes)} are as they should be.")
-    elif dry_run:
-        console.print(f"{changed} of {len(changes)} would be changed.")
     else:
-        console.print(f"Changed {changed} of {len(changes)}.")
-    console.print(
-        f"\nNext, with PREFECT_API_URL={url} in the environment:\n"
-        "  evolvesearch worker control cpu       workers for runs and light stages\n"
-        "  evolvesearch worker rollout train     workers for sampling and training\n"
-        "  prefect deployment run evolve/smoke   a rehearsal\n"
-    )
+        done = "would be changed" if dry_run else "changed"
+        console.print(f"{changed} of {len(changes)} {done}.")
+    if not dry_run:
+        console.print(
+            f"\nNext, with PREFECT_API_URL={url} in the environment:\n"
+            "  evolvesearch worker control cpu       workers for runs and light stages\n"
+            "  evolvesearch worker rollout train     workers for sampling and training\n"
+            "  prefect deployment run evolve/smoke   a rehearsal\n"
+        )

@@ -14,16 +14,16 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import httpx
+
 from agents.errors import EvolveSearchError, StageError
 from tasks.heavy.processes import ProcessRef, is_alive, process_of
 
-_START_S = 300.0
+_START_S = 600.0
 """A server with a fresh database takes 8 to 20 s on idle cores, and minutes on a busy machine."""
 _STOP_S = 30.0
 """Time to end before a process is killed."""
@@ -125,9 +125,10 @@ class Background:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as response:  # noqa: S310 - ours, http
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+        # A proxy of the environment has no business with this machine's own server.
+        with httpx.Client(trust_env=False, timeout=2.0) as client:
+            return client.get(url).is_success
+    except httpx.HTTPError:
         return False
 
 

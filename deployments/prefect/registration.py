@@ -6,7 +6,7 @@ file. Schedules that the file does not have are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agents.errors import ConfigError
@@ -75,9 +75,7 @@ def ensure_deployment(
         {**_plain(fields), "schedules": schedules[1]},
     )
     if change.fields and not dry_run:
-        _update(
-            client, found, deployment, {key: fields[key] for key in change.fields if key in fields}
-        )
+        _update(client, found, deployment, fields, change.fields)
     return change
 
 
@@ -132,26 +130,27 @@ def _update(
     client: SyncPrefectClient,
     found: DeploymentResponse,
     deployment: Deployment,
-    fields: dict[str, Any],
+    fields: Mapping[str, Any],
+    changed: Sequence[str],
 ) -> None:
     from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
 
-    if "job_variables" in fields or "work_pool_name" in fields:
+    updates = {key: fields[key] for key in changed if key in fields}
+    if "job_variables" in updates or "work_pool_name" in updates:
         # The server checks the one against the other.
-        fields["job_variables"] = deployment.work_pool.job_variables
-    active = {each.slug: each.active for each in found.schedules}
-    fields["schedules"] = [
-        DeploymentScheduleUpdate(
-            slug=each.slug,
-            schedule=_when(each),
-            active=active.get(each.slug, each.active),
-            parameters=each.parameters,
-        )
-        for each in deployment.schedules
-    ]
-    if not fields["schedules"]:
-        del fields["schedules"]
-    client.update_deployment(found.id, DeploymentUpdate(**fields))
+        updates["job_variables"] = deployment.work_pool.job_variables
+    if "schedules" in changed:
+        active = {each.slug: each.active for each in found.schedules}
+        updates["schedules"] = [
+            DeploymentScheduleUpdate(
+                slug=each.slug,
+                schedule=_when(each),
+                active=active.get(each.slug, each.active),
+                parameters=each.parameters,
+            )
+            for each in deployment.schedules
+        ]
+    client.update_deployment(found.id, DeploymentUpdate(**updates))
 
 
 def _schedules(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agents.errors import UsageError
 from deployments.prefect.manifest import Deployment
@@ -58,7 +58,7 @@ def _served(deployment: Deployment) -> RunnerDeployment:
     from prefect.types.entrypoint import EntrypointType
 
     limit = deployment.concurrency_limit
-    return flow_of(deployment).to_deployment(
+    made = flow_of(deployment).to_deployment(
         deployment.name,
         parameters=deployment.parameters,
         description=deployment.description,
@@ -73,3 +73,5 @@ def _served(deployment: Deployment) -> RunnerDeployment:
         else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    # Typed as if it might be awaited, which it is only where a loop runs.
+    return cast("RunnerDeployment", made)

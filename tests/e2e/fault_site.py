@@ -207,8 +207,11 @@ def flow_process(flow_run: FlowRun) -> int:
     return top
 
 
-def wait_for_end(flow_runs: Sequence[FlowRun], within_s: float = 30.0) -> float:
-    """Waits until no process of some flow runs is left; gives the seconds that took."""
+def wait_for_end(flow_runs: Sequence[FlowRun], within_s: float = 120.0) -> float:
+    """Waits until no process of some flow runs is left; gives the seconds that took.
+
+    Among them is the one in which a worker calls the hooks of a flow that crashed.
+    """
     return wait_until(
         lambda: not any(processes_of(run) for run in flow_runs),
         within_s,

@@ -83,7 +83,8 @@ def test_a_worker_that_ends_is_started_again_and_ends_with_its_keeper(tmp_path: 
         f"starts = Path({str(starts)!r})\n"
         "first = not starts.exists()\n"
         "with starts.open('a') as file:\n"
-        "    file.write(f\"{os.getpid()} {os.getsid(0) == os.getpid()} {os.environ['OF_WORKER']}\\n\")\n"
+        "    leads = os.getsid(0) == os.getpid()\n"
+        "    print(os.getpid(), leads, os.environ['OF_WORKER'], file=file)\n"
         "time.sleep(0 if first else 60)\n"
     )
     with log.open("w") as out:
