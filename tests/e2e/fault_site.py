@@ -94,6 +94,12 @@ class Site:
             process_worker(self.server.api_url, pool, self.server.home, environment)
         )
 
+    def ensure_workers(self) -> None:
+        """Starts the workers that a test before has ended."""
+        for pool, worker in list(self._workers.items()):
+            if worker.poll() is not None:
+                self.start_worker(pool)
+
     def end_worker(self, pool: str, number: signal.Signals) -> None:
         """Sends a signal to the worker of a pool alone, and waits for its end."""
         self._workers[pool].send_signal(number)

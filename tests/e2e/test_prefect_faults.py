@@ -65,6 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def run(site: Site, tmp_path: Path) -> Run:
+    site.ensure_workers()
     return Run(site, tmp_path / "store")
 
 
@@ -135,7 +136,7 @@ def test_a_worker_that_is_ended_takes_its_flows_along(site: Site, zombies: Zombi
         assert run.record().status == "running"
 
 
-def test_a_killed_flow_process_is_replaced(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_killed_flow_process_is_replaced(site: Site, run: Run) -> None:
     parent = run.start()
     first = run.wait_for_child(parent)
     os.kill(flow_process(first), signal.SIGKILL)
@@ -147,7 +148,7 @@ def test_a_killed_flow_process_is_replaced(site: Site, zombies: Zombies, run: Ru
     tell("flow process SIGKILL, to Crashed", seconds)
 
 
-def test_a_killed_worker_leaves_its_flows_at_work(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_killed_worker_leaves_its_flows_at_work(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.end_worker(WORK, signal.SIGKILL)
@@ -156,12 +157,9 @@ def test_a_killed_worker_leaves_its_flows_at_work(site: Site, zombies: Zombies, 
     tell("worker SIGKILL, to the end of its flow", time.monotonic() - started)
     assert [site.state(each) for each in site.children(parent)] == ["Completed"]
     assert site.state(child) == "Completed"
-    site.start_worker(WORK)
 
 
-def test_a_cancelled_parent_takes_its_children_along(
-    site: Site, zombies: Zombies, run: Run
-) -> None:
+def test_a_cancelled_parent_takes_its_children_along(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.cancel(parent)
@@ -174,7 +172,7 @@ def test_a_cancelled_parent_takes_its_children_along(
     finish(run, run.start())
 
 
-def test_a_cancelled_child_stops_its_parent(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_cancelled_child_stops_its_parent(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.cancel(child)
@@ -189,9 +187,7 @@ def test_a_cancelled_child_stops_its_parent(site: Site, zombies: Zombies, run: R
     finish(run, run.start())
 
 
-def test_the_children_of_a_crashed_parent_are_cancelled(
-    site: Site, zombies: Zombies, run: Run
-) -> None:
+def test_the_children_of_a_crashed_parent_are_cancelled(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     os.kill(flow_process(parent), signal.SIGKILL)
@@ -203,7 +199,7 @@ def test_the_children_of_a_crashed_parent_are_cancelled(
     finish(run, run.start())
 
 
-def test_two_runs_of_one_name_compute_once(site: Site, zombies: Zombies, run: Run) -> None:
+def test_two_runs_of_one_name_compute_once(site: Site, run: Run) -> None:
     first = run.start()
     child = run.wait_for_child(first)
     second = run.start()
@@ -217,7 +213,7 @@ def test_two_runs_of_one_name_compute_once(site: Site, zombies: Zombies, run: Ru
     record_survived("faults of workers")
 
 
-def test_a_restart_of_the_server_goes_unnoticed(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_restart_of_the_server_goes_unnoticed(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     started = time.monotonic()
@@ -256,7 +252,7 @@ def test_a_run_sends_out_anew_what_the_automation_crashed(site: Site, zombies: Z
     tell("worker SIGTERM, to Crashed", zombies.age_s(end))
 
 
-def test_status_sees_pools_late_runs_and_zombies(site: Site, zombies: Zombies) -> None:
+def test_status_sees_pools_late_runs_and_zombies(site: Site, run: Run) -> None:
     """A run in a pool without worker, and one that is Running and was never heard of."""
     ensure_pool(site.client, Pool("train", "evolve-idle"), dry_run=False)
     site.deploy("waiting_flows.waiting", "idle", "evolve-idle")
@@ -298,6 +294,7 @@ def test_a_run_through_faults_comes_to_the_same_bits(site: Site, tmp_path: Path)
     }
     undisturbed = load_profile("smoke", {**settings, "store.uri": str(tmp_path / "whole")})
     run_evolution(undisturbed, "undisturbed")
+    site.ensure_workers()
     faulty = Run(site, tmp_path / "store")
     parent = site.start(
         "evolve/smoke",
