@@ -132,7 +132,7 @@ def zombies(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Zombies:
 
 def test_a_worker_that_is_ended_takes_its_flows_along(site: Site, zombies: Zombies) -> None:
     for run, parent in (zombies.left, zombies.lost):
-        assert [site.state(child) for child in site.children(parent)] == ["Running"]
+        assert site.state(site.children(parent)[-1]) == "Running"
         assert run.record().status == "running"
 
 
@@ -142,7 +142,7 @@ def test_a_killed_flow_process_is_replaced(site: Site, run: Run) -> None:
     os.kill(flow_process(first), signal.SIGKILL)
     seconds = site.wait_for_state(first, "Crashed", within_s=CRASH_S)
     wait_for_end([first])
-    second = run.wait_for_child(parent, 2)
+    second = run.wait_for_child(parent)
     finish(run, parent)
     assert [site.state(child) for child in (first, second)] == ["Crashed", "Completed"]
     tell("flow process SIGKILL, to Crashed", seconds)
@@ -155,7 +155,7 @@ def test_a_killed_worker_leaves_its_flows_at_work(site: Site, run: Run) -> None:
     started = time.monotonic()
     finish(run, parent)
     tell("worker SIGKILL, to the end of its flow", time.monotonic() - started)
-    assert [site.state(each) for each in site.children(parent)] == ["Completed"]
+    assert site.children(parent)[-1].id == child.id
     assert site.state(child) == "Completed"
 
 
@@ -224,15 +224,15 @@ def test_a_restart_of_the_server_goes_unnoticed(site: Site, run: Run) -> None:
     site.server.start()
     seconds = time.monotonic() - started
     finish(run, parent)
+    assert site.children(parent)[-1].id == child.id
     assert site.state(child) == "Completed"
-    assert len(site.children(parent)) == 1
     tell("server restart, away for", seconds)
 
 
 def test_what_nobody_ended_is_crashed_by_the_automation(site: Site, zombies: Zombies) -> None:
     run, parent = zombies.lost
     assert read_prefect(site.server.api_url).zombie_automations
-    (child,) = site.children(parent)
+    child = site.children(parent)[-1]
     left = ZOMBIE_S - zombies.age_s(datetime.now(UTC))
     for each in (parent, child):
         site.wait_for_state(each, "Crashed", within_s=max(left, 1.0))
@@ -245,7 +245,7 @@ def test_what_nobody_ended_is_crashed_by_the_automation(site: Site, zombies: Zom
 def test_a_run_sends_out_anew_what_the_automation_crashed(site: Site, zombies: Zombies) -> None:
     run, parent = zombies.left
     finish(run, parent)
-    first, second = site.children(parent)
+    *_, first, second = site.children(parent)
     assert [site.state(each) for each in (first, second)] == ["Crashed", "Completed"]
     end = site.client.read_flow_run(first.id).end_time
     assert end is not None
