@@ -94,6 +94,12 @@ class Site:
             process_worker(self.server.api_url, pool, self.server.home, environment)
         )
 
+    def ensure_workers(self) -> None:
+        """Starts the workers that a test before has ended."""
+        for pool, worker in list(self._workers.items()):
+            if worker.poll() is not None:
+                self.start_worker(pool)
+
     def end_worker(self, pool: str, number: signal.Signals) -> None:
         """Sends a signal to the worker of a pool alone, and waits for its end."""
         self._workers[pool].send_signal(number)
@@ -148,19 +154,23 @@ class Run:
         }
         return self.site.start("waiting-run/run", config=config, name=self.name)
 
-    def wait_for_child(self, parent: FlowRun, number: int = 1) -> FlowRun:
-        """Waits until the parent's n-th child is in the midst of its stage."""
+    def wait_for_child(self, parent: FlowRun) -> FlowRun:
+        """Waits until a child of the parent is in the midst of its stage, and gives that child.
+
+        On a busy machine a worker may fail to start one; the parent then sends out another.
+        """
+        found: list[FlowRun] = []
 
         def at_work() -> bool:
-            children = self.site.children(parent)
-            return len(children) >= number and any(
-                b"multiprocess" in line or b"heavy" in line
-                for line in map(_command, processes_of(children[number - 1]))
-            )
+            found[:] = [
+                child
+                for child in self.site.children(parent)
+                if any(b"tasks.heavy" in line for line in map(_command, processes_of(child)))
+            ]
+            return bool(found) and self.stage_status() == "running"
 
         wait_until(at_work, _STEP_S, lambda: f"the children: {self.site.children(parent)}")
-        wait_until(lambda: self.stage_status() == "running", _STEP_S, lambda: "no stage runs")
-        return self.site.children(parent)[number - 1]
+        return found[-1]
 
     def say_the_word(self) -> None:
         """Lets the stage end."""

@@ -65,6 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def run(site: Site, tmp_path: Path) -> Run:
+    site.ensure_workers()
     return Run(site, tmp_path / "store")
 
 
@@ -131,37 +132,34 @@ def zombies(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Zombies:
 
 def test_a_worker_that_is_ended_takes_its_flows_along(site: Site, zombies: Zombies) -> None:
     for run, parent in (zombies.left, zombies.lost):
-        assert [site.state(child) for child in site.children(parent)] == ["Running"]
+        assert site.state(site.children(parent)[-1]) == "Running"
         assert run.record().status == "running"
 
 
-def test_a_killed_flow_process_is_replaced(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_killed_flow_process_is_replaced(site: Site, run: Run) -> None:
     parent = run.start()
     first = run.wait_for_child(parent)
     os.kill(flow_process(first), signal.SIGKILL)
     seconds = site.wait_for_state(first, "Crashed", within_s=CRASH_S)
     wait_for_end([first])
-    second = run.wait_for_child(parent, 2)
+    second = run.wait_for_child(parent)
     finish(run, parent)
     assert [site.state(child) for child in (first, second)] == ["Crashed", "Completed"]
     tell("flow process SIGKILL, to Crashed", seconds)
 
 
-def test_a_killed_worker_leaves_its_flows_at_work(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_killed_worker_leaves_its_flows_at_work(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.end_worker(WORK, signal.SIGKILL)
     started = time.monotonic()
     finish(run, parent)
     tell("worker SIGKILL, to the end of its flow", time.monotonic() - started)
-    assert [site.state(each) for each in site.children(parent)] == ["Completed"]
+    assert site.children(parent)[-1].id == child.id
     assert site.state(child) == "Completed"
-    site.start_worker(WORK)
 
 
-def test_a_cancelled_parent_takes_its_children_along(
-    site: Site, zombies: Zombies, run: Run
-) -> None:
+def test_a_cancelled_parent_takes_its_children_along(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.cancel(parent)
@@ -174,7 +172,7 @@ def test_a_cancelled_parent_takes_its_children_along(
     finish(run, run.start())
 
 
-def test_a_cancelled_child_stops_its_parent(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_cancelled_child_stops_its_parent(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     site.cancel(child)
@@ -189,9 +187,7 @@ def test_a_cancelled_child_stops_its_parent(site: Site, zombies: Zombies, run: R
     finish(run, run.start())
 
 
-def test_the_children_of_a_crashed_parent_are_cancelled(
-    site: Site, zombies: Zombies, run: Run
-) -> None:
+def test_the_children_of_a_crashed_parent_are_cancelled(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     os.kill(flow_process(parent), signal.SIGKILL)
@@ -203,7 +199,7 @@ def test_the_children_of_a_crashed_parent_are_cancelled(
     finish(run, run.start())
 
 
-def test_two_runs_of_one_name_compute_once(site: Site, zombies: Zombies, run: Run) -> None:
+def test_two_runs_of_one_name_compute_once(site: Site, run: Run) -> None:
     first = run.start()
     child = run.wait_for_child(first)
     second = run.start()
@@ -217,7 +213,7 @@ def test_two_runs_of_one_name_compute_once(site: Site, zombies: Zombies, run: Ru
     record_survived("faults of workers")
 
 
-def test_a_restart_of_the_server_goes_unnoticed(site: Site, zombies: Zombies, run: Run) -> None:
+def test_a_restart_of_the_server_goes_unnoticed(site: Site, run: Run) -> None:
     parent = run.start()
     child = run.wait_for_child(parent)
     started = time.monotonic()
@@ -228,15 +224,15 @@ def test_a_restart_of_the_server_goes_unnoticed(site: Site, zombies: Zombies, ru
     site.server.start()
     seconds = time.monotonic() - started
     finish(run, parent)
+    assert site.children(parent)[-1].id == child.id
     assert site.state(child) == "Completed"
-    assert len(site.children(parent)) == 1
     tell("server restart, away for", seconds)
 
 
 def test_what_nobody_ended_is_crashed_by_the_automation(site: Site, zombies: Zombies) -> None:
     run, parent = zombies.lost
     assert read_prefect(site.server.api_url).zombie_automations
-    (child,) = site.children(parent)
+    child = site.children(parent)[-1]
     left = ZOMBIE_S - zombies.age_s(datetime.now(UTC))
     for each in (parent, child):
         site.wait_for_state(each, "Crashed", within_s=max(left, 1.0))
@@ -249,14 +245,14 @@ def test_what_nobody_ended_is_crashed_by_the_automation(site: Site, zombies: Zom
 def test_a_run_sends_out_anew_what_the_automation_crashed(site: Site, zombies: Zombies) -> None:
     run, parent = zombies.left
     finish(run, parent)
-    first, second = site.children(parent)
+    *_, first, second = site.children(parent)
     assert [site.state(each) for each in (first, second)] == ["Crashed", "Completed"]
     end = site.client.read_flow_run(first.id).end_time
     assert end is not None
     tell("worker SIGTERM, to Crashed", zombies.age_s(end))
 
 
-def test_status_sees_pools_late_runs_and_zombies(site: Site, zombies: Zombies) -> None:
+def test_status_sees_pools_late_runs_and_zombies(site: Site, run: Run) -> None:
     """A run in a pool without worker, and one that is Running and was never heard of."""
     ensure_pool(site.client, Pool("train", "evolve-idle"), dry_run=False)
     site.deploy("waiting_flows.waiting", "idle", "evolve-idle")
@@ -298,6 +294,7 @@ def test_a_run_through_faults_comes_to_the_same_bits(site: Site, tmp_path: Path)
     }
     undisturbed = load_profile("smoke", {**settings, "store.uri": str(tmp_path / "whole")})
     run_evolution(undisturbed, "undisturbed")
+    site.ensure_workers()
     faulty = Run(site, tmp_path / "store")
     parent = site.start(
         "evolve/smoke",
