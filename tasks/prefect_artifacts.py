@@ -67,6 +67,11 @@ def score_chart(entries: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def bar(fraction: float) -> str:
+    """A fraction as a bar of text, for interfaces that draw no charts."""
+    return "█" * round(20 * fraction) or "▏"
+
+
 def chart(bars: Mapping[str, float], axis: str, *, line: bool = False, top: float = 100.0) -> str:
     """A bar chart as a block of mermaid.
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.markdown_text import table
-from tasks.prefect_artifacts import chart, percent, subject_of
+from tasks.prefect_artifacts import bar, chart, percent, subject_of
 from tasks.prefect_publishing import artifact_key, publish_markdown, publish_table
 from tasks.references import resolve
 from training.filters import REASONS
@@ -68,4 +68,5 @@ def funnel_chart(steps: list[dict[str, Any]]) -> str:
     }
     drawn = chart(bars, "trajectories left", top=float(max(10, -(-total // 10) * 10)))
     kept = f"{steps[-1]['left']:,} of {total:,} trajectories became training examples."
-    return "\n\n".join(["## What the filter left", kept, drawn, table(steps)])
+    rows = [{**row, "": bar(row["left"] / total if total else 0.0)} for row in steps]
+    return "\n\n".join(["## What the filter left", kept, drawn, table(rows)])
