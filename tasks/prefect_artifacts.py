@@ -12,8 +12,12 @@ from typing import Any
 from evaluation.summaries import headline
 from tasks.benchmark import scores_of
 from tasks.config import StageConfig, StageContext
-from tasks.markdown_text import label
+from tasks.markdown_text import label, table
 from tasks.prefect_publishing import artifact_key, publish_markdown, publish_table
+
+# The colours that Prefect's interface leaves to a chart can hardly be seen on its background.
+_COLOURS = """\
+%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#3b82f6, #f59e0b"}}}}%%"""
 
 
 def publish_benchmarks(
@@ -62,9 +66,12 @@ def score_chart(entries: Sequence[Mapping[str, Any]]) -> str:
     """A mermaid chart of the benchmarks' average accuracy by policy, as Markdown."""
     measured = [entry for entry in entries if entry["average"] is not None]
     bars = {str(entry["name"]): 100 * entry["average"] for entry in measured}
-    return (
-        f"## Average accuracy on the held-out benchmarks\n{chart(bars, 'accuracy, %', line=True)}"
-    )
+    rows = [
+        {"policy": entry["name"], "average": percent(entry["average"]), "": bar(entry["average"])}
+        for entry in measured
+    ]
+    drawn = chart(bars, "accuracy, %", line=True)
+    return "\n\n".join(["## Average accuracy on the held-out benchmarks", drawn, table(rows)])
 
 
 def bar(fraction: float) -> str:
@@ -72,13 +79,21 @@ def bar(fraction: float) -> str:
     return "█" * round(20 * fraction) or "▏"
 
 
-def chart(bars: Mapping[str, float], axis: str, *, line: bool = False, top: float = 100.0) -> str:
+def chart(
+    bars: Mapping[str, float],
+    axis: str,
+    *,
+    line: bool = False,
+    lying: bool = False,
+    top: float = 100.0,
+) -> str:
     """A bar chart as a block of mermaid.
 
     Args:
         bars: Heights by name, which are escaped; without any there is no chart.
         axis: What the heights are.
         line: Whether to draw a line through the tops as well.
+        lying: Whether the bars lie, which leaves long names room.
         top: Where the axis may end at most; it ends above the highest bar, in steps of a tenth.
     """
     if not bars:
@@ -88,7 +103,8 @@ def chart(bars: Mapping[str, float], axis: str, *, line: bool = False, top: floa
     values = ", ".join(f"{value:.1f}" for value in bars.values())
     lines = [
         "```mermaid",
-        "xychart-beta",
+        _COLOURS,
+        f"xychart-beta{' horizontal' if lying else ''}",
         f"    x-axis [{', '.join(label(name) for name in bars)}]",
         f'    y-axis "{axis}" 0 --> {end:.0f}',
         f"    bar [{values}]",

@@ -17,12 +17,12 @@ from training.filters import REASONS
 
 _KEPT = "kept"
 _WORDS = {
-    "infrastructure": "failed for reasons of its own",
+    "infrastructure": "infrastructure failed",
     "malformed": "malformed",
     "incorrect": "wrong answer",
     "too_few_tool_calls": "too few tool calls",
     "near_duplicate": "near duplicate",
-    "over_question_cap": "over the question's cap",
+    "over_question_cap": "over the cap of a question",
     "below_top_k": "below the top k",
 }
 
@@ -62,11 +62,10 @@ def funnel(counted: Mapping[str, int]) -> list[dict[str, Any]]:
 def funnel_chart(steps: list[dict[str, Any]]) -> str:
     """The funnel as Markdown: trajectories left after each test."""
     total = steps[0]["left"]
-    bars = {
-        row["test"] if number == 0 else f"without {row['test']}": float(row["left"])
-        for number, row in enumerate(steps)
-    }
-    drawn = chart(bars, "trajectories left", top=float(max(10, -(-total // 10) * 10)))
+    bars = {row["test"]: float(row["left"]) for row in steps}
+    drawn = chart(
+        bars, "trajectories left after it", lying=True, top=float(max(10, -(-total // 10) * 10))
+    )
     kept = f"{steps[-1]['left']:,} of {total:,} trajectories became training examples."
     rows = [{**row, "": bar(row["left"] / total if total else 0.0)} for row in steps]
     return "\n\n".join(["## What the filter left", kept, drawn, table(rows)])
