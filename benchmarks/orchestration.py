@@ -1,6 +1,6 @@
 """What orchestration costs: seconds of a run that no stage accounts for, inline and dispatched.
 
-    python -m benchmarks.orchestration [--iterations N] [--questions FEW MANY] [--json]
+    python -m benchmarks.orchestration [--parts size inline dispatched] [--iterations N] [--json]
 
 One Prefect server, with the pools and deployments of `evolvesearch deploy`, serves everything:
 
@@ -8,7 +8,7 @@ One Prefect server, with the pools and deployments of `evolvesearch deploy`, ser
   the next, less the time that the next one says it took, is the loop's: flows, tasks, artifacts,
   events, records. Then the same run again, where every stage is reused.
 - **dispatched**: the same run in a new store, its stages sent to process workers; what lies
-  beside the stages is now the hand-over. The runs must come to the same digests.
+  beside the stages is now the hand-over. Both must come to the same policies.
 - **size**: one rollout stage over few and over many questions, with trajectories made up in place
   of sampled ones: bytes that the server's database grows by, and flow runs, task runs and artifacts
   that it gets to know.
@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.orchestration_server import FLUSHED_S, Server
+from benchmarks.orchestration_server import Server
 from benchmarks.orchestration_size import measure_size
 
 GOALS = {
@@ -41,6 +41,7 @@ GOALS = {
     "task_runs_of_many": 300.0,
     "database_growth_many_over_few": 1.5,
 }
+PARTS = ("size", "inline", "dispatched")
 SETTINGS = {"benchmark.num_questions": 1, "gate.num_questions": 4}
 """On top of profile smoke: stages as short as they can be, so that the run is soon over."""
 
@@ -96,38 +97,46 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: server.home}),
     ):
         found["server_start_s"] = server.start_s
-        found["size"] = measure_size(server, folder / "size", arguments.questions)
-        found["inline"] = measure_run(folder / "inline", arguments.iterations, "inline")
-        found["reused"] = measure_run(folder / "inline", arguments.iterations, "inline")
-        if not arguments.no_dispatch:
+        # Before there are workers, whose heartbeats are written, too.
+        if "size" in arguments.parts:
+            found["size"] = measure_size(server, folder / "size", arguments.questions)
+        if "inline" in arguments.parts:
+            found["inline"] = measure_run(folder / "inline", arguments.iterations, "inline")
+            found["reused"] = measure_run(folder / "inline", arguments.iterations, "inline")
+        if "dispatched" in arguments.parts:
             server.deploy()
             with server.workers():
-                found["dispatched"] = measure_run(
-                    folder / "dispatched", arguments.iterations, "dispatch"
-                )
-            assert found["dispatched"]["policies"] == found["inline"]["policies"]
-        time.sleep(FLUSHED_S)
+                store = folder / "dispatched"
+                found["dispatched"] = measure_run(store, arguments.iterations, "dispatch")
+    if "inline" in found and "dispatched" in found:
+        assert found["dispatched"]["policies"] == found["inline"]["policies"]
     found["summary"] = summary(found, arguments)
     return found
 
 
 def summary(found: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    inline, few, many = found["inline"], *found["size"]["stages"]
-    iterations = arguments.run_iterations
-    # The iterations, and as much again for base policy and cold start, which is one more.
-    of_laptop = inline["s_per_iteration"] * (iterations + 1)
-    figures = {
-        "inline_s_per_iteration": inline["s_per_iteration"],
-        "inline_s_per_stage": inline["s_per_stage"],
-        "share_of_this_run_percent": 100 * inline["beside_s"] / inline["wall_s"],
-        "share_of_laptop_run_percent": 100 * of_laptop / arguments.run_s,
-        "reused_s_per_iteration": found["reused"]["s_per_iteration"],
-        "task_runs_of_many": many["task_runs"],
-        "database_growth_many_over_few": many["database_bytes"] / few["database_bytes"],
-    }
+    """The figures that there are goals for, of the parts that were measured."""
+    figures: dict[str, float] = {}
+    if inline := found.get("inline"):
+        # The iterations, and base policy and cold start, which are not more than another one.
+        of_laptop = inline["s_per_iteration"] * (arguments.run_iterations + 1)
+        figures |= {
+            "inline_s_per_iteration": inline["s_per_iteration"],
+            "inline_s_per_stage": inline["s_per_stage"],
+            "share_of_this_run_percent": 100 * inline["beside_s"] / inline["wall_s"],
+            "share_of_laptop_run_percent": 100 * of_laptop / arguments.run_s,
+            "reused_s_per_iteration": found["reused"]["s_per_iteration"],
+        }
     if dispatched := found.get("dispatched"):
         figures["dispatched_s_per_stage"] = dispatched["s_per_stage"]
-        figures["dispatched_over_inline_wall"] = dispatched["wall_s"] / inline["wall_s"]
+        figures["dispatched_most_s_per_stage"] = dispatched["most_s_per_stage"]
+        if inline:
+            figures["dispatched_over_inline_wall"] = dispatched["wall_s"] / inline["wall_s"]
+    if size := found.get("size"):
+        few, many = size["stages"]
+        figures["task_runs_of_many"] = many["task_runs"]
+        growth = many["database_bytes"] / max(1, few["database_bytes"])
+        figures["database_growth_many_over_few"] = growth
     return figures
 
 
@@ -137,7 +146,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, nargs=2, default=[100, 100_000])
     parser.add_argument("--run-s", type=float, default=966.0, help="seconds of a laptop run")
     parser.add_argument("--run-iterations", type=int, default=2, help="its iterations")
-    parser.add_argument("--no-dispatch", action="store_true", help="leave workers out")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="evolvesearch-orchestration-"))
@@ -156,7 +165,7 @@ def main() -> None:
                 f"{name:32} {run['wall_s']:10.2f} s, of which {run['num_stages']} stages "
                 f"{run['stages_s']:.2f} s, beside them {run['beside_s']:.2f} s"
             )
-    for stage in found["size"]["stages"]:
+    for stage in found.get("size", {}).get("stages", ()):
         print(
             f"rollout of {stage['questions']:,} questions: database "
             f"+{stage['database_bytes'] / 1024:.0f} KiB, {stage['task_runs']} task runs, "

@@ -9,6 +9,7 @@ line of backquotes the end of the block that it stands in.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~<>&$^=:-])")
@@ -25,8 +26,12 @@ def inline(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(_seen(text).split()))
 
 
+_BLOCK_WIDTH = 66
+"""Characters of a line that Prefect's pages have room for; blocks of code are not wrapped there."""
+
+
 def block(text: str, most: int) -> str:
-    """A text as a block of code, whatever it holds.
+    """A text as a block of code, whatever it holds; its long lines are wrapped.
 
     Args:
         text: The text.
@@ -35,9 +40,22 @@ def block(text: str, most: int) -> str:
     shown = _seen(text)
     if len(shown) > most:
         shown = f"{shown[:most]}\n… {len(shown) - most:,} more characters"
+    shown = "\n".join(_wrapped(line) for line in shown.split("\n"))
     longest = max((len(found) for found in _FENCE.findall(shown)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}text\n{shown}\n{fence}"
+
+
+def _wrapped(line: str) -> str:
+    pieces = textwrap.wrap(
+        line,
+        _BLOCK_WIDTH,
+        expand_tabs=False,
+        replace_whitespace=False,
+        drop_whitespace=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(pieces)
 
 
 def label(text: str) -> str:

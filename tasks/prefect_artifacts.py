@@ -15,10 +15,6 @@ from tasks.config import StageConfig, StageContext
 from tasks.markdown_text import label, table
 from tasks.prefect_publishing import artifact_key, publish_markdown, publish_table
 
-# The colours that Prefect's interface leaves to a chart can hardly be seen on its background.
-_COLOURS = """\
-%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#3b82f6, #f59e0b"}}}}%%"""
-
 
 def publish_benchmarks(
     config: StageConfig, context: StageContext, benchmarks: str, *, gate: bool
@@ -29,7 +25,7 @@ def publish_benchmarks(
             "benchmark": name,
             "questions": score.num_questions,
             "accuracy": percent(score.accuracy),
-            "interval": f"{percent(score.ci_low)} to {percent(score.ci_high)}",
+            "interval": f"{100 * score.ci_low:.0f}–{100 * score.ci_high:.0f}%",
             "EM": percent(score.em),
             "F1": percent(score.f1),
             "MBE": percent(score.mbe),
@@ -48,18 +44,31 @@ def publish_scores(run: str, entries: Sequence[Mapping[str, Any]]) -> None:
         run: Name of the run.
         entries: The entries of the run's document, from base to last.
     """
-    rows = [
-        {
-            "policy": entry["name"],
-            **{name: percent(headline(s) or 0.0) for name, s in entry["benchmarks"].items()},
-            "average": percent(entry["average"]),
-            "promoted": "yes" if entry["promoted"] else "no",
-        }
-        for entry in entries
-    ]
     description = f"{run}: accuracy by policy and benchmark"
-    publish_table(artifact_key("scores", run), rows, description)
-    publish_markdown(artifact_key("score-chart", run), score_chart(entries), description)
+    rows, drawn = score_rows(entries), score_chart(entries)
+    publish_table(artifact_key("scores", run), rows, description, of_run=True)
+    publish_markdown(artifact_key("score-chart", run), drawn, description, of_run=True)
+
+
+def score_rows(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The scores with a column for each policy: a page of Prefect is narrow."""
+    benchmarks = dict.fromkeys(name for entry in entries for name in entry["benchmarks"])
+    rows = [
+        {"benchmark": name, **{_name(each): _score(each, name) for each in entries}}
+        for name in benchmarks
+    ]
+    averages = {_name(each): percent(each["average"]) for each in entries}
+    promoted = {_name(each): "yes" if each["promoted"] else "no" for each in entries}
+    return [*rows, {"benchmark": "average", **averages}, {"benchmark": "promoted", **promoted}]
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"])
+
+
+def _score(entry: Mapping[str, Any], benchmark: str) -> str:
+    score = entry["benchmarks"].get(benchmark)
+    return "" if score is None else percent(headline(score) or 0.0)
 
 
 def score_chart(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -74,6 +83,17 @@ def score_chart(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(["## Average accuracy on the held-out benchmarks", drawn, table(rows)])
 
 
+_CHART_STYLE = """---
+config:
+  xyChart:
+    showDataLabel: true
+  themeVariables:
+    xyChart:
+      plotColorPalette: "#3b82f6, #f97316"
+---"""
+"""Of mermaid's own colours the bars are hardly seen on Prefect's pages, light or dark."""
+
+
 def bar(fraction: float) -> str:
     """A fraction as a bar of text, for interfaces that draw no charts."""
     return "█" * round(20 * fraction) or "▏"
@@ -84,8 +104,8 @@ def chart(
     axis: str,
     *,
     line: bool = False,
-    lying: bool = False,
     top: float = 100.0,
+    horizontal: bool = False,
 ) -> str:
     """A bar chart as a block of mermaid.
 
@@ -93,8 +113,8 @@ def chart(
         bars: Heights by name, which are escaped; without any there is no chart.
         axis: What the heights are.
         line: Whether to draw a line through the tops as well.
-        lying: Whether the bars lie, which leaves long names room.
         top: Where the axis may end at most; it ends above the highest bar, in steps of a tenth.
+        horizontal: Whether the bars lie, so that their names have room.
     """
     if not bars:
         return "Nothing was measured."
@@ -103,8 +123,8 @@ def chart(
     values = ", ".join(f"{value:.1f}" for value in bars.values())
     lines = [
         "```mermaid",
-        _COLOURS,
-        f"xychart-beta{' horizontal' if lying else ''}",
+        _CHART_STYLE,
+        "xychart-beta horizontal" if horizontal else "xychart-beta",
         f"    x-axis [{', '.join(label(name) for name in bars)}]",
         f'    y-axis "{axis}" 0 --> {end:.0f}',
         f"    bar [{values}]",

@@ -63,9 +63,8 @@ def funnel_chart(steps: list[dict[str, Any]]) -> str:
     """The funnel as Markdown: trajectories left after each test."""
     total = steps[0]["left"]
     bars = {row["test"]: float(row["left"]) for row in steps}
-    drawn = chart(
-        bars, "trajectories left after it", lying=True, top=float(max(10, -(-total // 10) * 10))
-    )
+    top = float(max(10, -(-total // 10) * 10))
+    drawn = chart(bars, "trajectories left after it", top=top, horizontal=True)
     kept = f"{steps[-1]['left']:,} of {total:,} trajectories became training examples."
     rows = [{**row, "": bar(row["left"] / total if total else 0.0)} for row in steps]
     return "\n\n".join(["## What the filter left", kept, drawn, table(rows)])

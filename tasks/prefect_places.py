@@ -15,7 +15,8 @@ def publish_places(run: str, store: str) -> None:
         run: Name of the run.
         store: URI of its store.
     """
-    publish_markdown(artifact_key("run", run), places(run, store), f"{run}: where it lies")
+    described = f"{run}: where it lies"
+    publish_markdown(artifact_key("run", run), places(run, store), described, of_run=True)
 
 
 def places(run: str, store: str) -> str:
@@ -25,9 +26,13 @@ def places(run: str, store: str) -> str:
         ("curve", run),
         ("compare", f"{run}/base", run),
         ("lineage", run),
-        ("sql", f"select stage, iteration, status, wall_s from stages where run = '{run}'"),  # noqa: S608
+        ("sql", f"from stages where run = '{run}'"),
     ]
-    lines = [shlex.join(["evolvesearch", *words, "--store", store]) for words in commands]
+    # The store on a line of its own: the block is narrow, and a command cut in two is none.
+    lines = [
+        f"{shlex.join(['evolvesearch', *words])} \\\n  {shlex.join(['--store', store])}"
+        for words in commands
+    ]
     return "\n\n".join(
         [
             f"## Run {inline(run)}",

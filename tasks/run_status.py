@@ -93,5 +93,5 @@ def worker_on(objects: ObjectStore, run: str, stages: Sequence[StageRecord]) -> 
 
 
 def _current(stages: Sequence[StageRecord]) -> StageRecord | None:
-    running = [stage for stage in stages if stage.status == "running"]
-    return (running or list(stages) or [None])[-1]
+    known = [stage for stage in stages if stage.status == "running"] or list(stages)
+    return known[-1] if known else None

@@ -45,6 +45,7 @@ class _ArtifactProgress:
         self._key = f"{stage.replace('_', '-')}-progress"
         self._descriptions: dict[int, tuple[str, str, float | None]] = {}
         self._artifact: UUID | None = None
+        self._newest = ""
         self._due = time.monotonic() + _FIRST_AFTER_S
 
     def start(self, description: str, total: float | None, unit: str) -> int:
@@ -63,6 +64,7 @@ class _ArtifactProgress:
             known = total
             self._descriptions[bar] = (description, unit, total)
         if known and time.monotonic() >= self._due:
+            self._newest = description
             text = f"{description}: {completed:,.0f} of {known:,.0f} {unit}"
             self._publish(min(100.0, 100.0 * completed / known), text)
 
@@ -73,7 +75,7 @@ class _ArtifactProgress:
     def close(self) -> None:
         """Publishes the end, where a beginning was published."""
         if self._artifact is not None:
-            self._publish(100.0, "done")
+            self._publish(100.0, f"{self._newest}: done")
 
     def _publish(self, percent: float, text: str) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact

@@ -114,7 +114,7 @@ def deploy(
 
     if unknown := [part for part in parts if part not in PARTS]:
         raise UsageError(f"unknown part {unknown[0]!r}; expected {', '.join(PARTS)}")
-    pools = _pools(names, types, concurrency, images, workdir)
+    pools = pools_of(names, types, concurrency, images, workdir)
     settings = parse_settings([*overrides, *([f"store.uri={store}"] if store else [])])
     with output(as_json) as answer:
         deployments = with_overrides(read_manifest(file or FILE), settings)
@@ -128,13 +128,18 @@ def deploy(
         _show(changes, url, dry_run)
 
 
-def _pools(
+def pools_of(
     names: Sequence[str],
     types: Sequence[str],
     concurrency: Sequence[str],
     images: Sequence[str],
     workdir: str | None,
 ) -> list[Pool]:
+    """The pools that the options ask for, one for each role.
+
+    Raises:
+        UsageError: One of the texts is not of the form that its option expects.
+    """
     named, typed = _of_roles("--pool", names), _of_roles("--type", types)
     limits, imaged = _of_roles("--concurrency", concurrency), _of_roles("--image", images)
     pools = []

@@ -6,6 +6,7 @@ known is an error, where Prefect would ignore it in silence.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -120,7 +121,12 @@ def _first_fault(error: ValidationError, document: Any) -> str:
 
 
 def code_version(folder: Path) -> str:
-    """The commit of a checkout, with `-dirty` where files were changed; else the package's."""
+    """The commit of a checkout, with `-dirty` where files were changed; else the package's version.
+
+    An image has no history: `EVOLVESEARCH_VERSION` holds what it was built from.
+    """
+    if given := os.environ.get("EVOLVESEARCH_VERSION"):
+        return given
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)

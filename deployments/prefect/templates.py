@@ -79,6 +79,9 @@ def with_defaults(template: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         if variable not in properties:
             raise UsageError(f"work pools of type {pool.type} have no {variable}; got {value!r}")
         properties[variable]["default"] = value
+    if pool.type == "kubernetes":
+        # By this label a service finds the first machine of a training on several.
+        properties["labels"].setdefault("default", {"evolvesearch.io/role": pool.role})
     if pool.role in GPU_ROLES and "gpus" in properties:
         # What was set by hand stays, 0 included.
         properties["gpus"].setdefault("default", 1)

@@ -147,7 +147,7 @@ def test_a_fault_is_named_with_its_deployment(
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot read .*no.yaml: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read .*no\.yaml: No such file"):
         read_manifest(tmp_path / "no.yaml")
     (tmp_path / "bad.yaml").write_text("deployments: [", "utf-8")
     with pytest.raises(ConfigError, match="is not valid YAML"):

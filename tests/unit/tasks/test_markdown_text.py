@@ -78,3 +78,10 @@ def test_a_cell_cannot_leave_its_table():
     shown = table([{"name": "a | b\n| c", "n": 1}, {"name": "d"}])
     assert [line.count(" | ") for line in shown.split("\n")] == [1, 1, 1, 1]
     assert table([]) == ""
+
+
+def test_long_lines_of_a_block_are_wrapped_and_none_of_them_is_lost():
+    text = "word " * 40 + "\n" + "x" * 150 + "\n\n  last"
+    lines = block(text, 1000).split("\n")[1:-1]
+    assert max(map(len, lines)) <= 66
+    assert "".join(lines) == text.replace("\n", "")

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from agents.trajectory import Question
 from tasks import prefect_events as events
 from tasks import prefect_publishing as publishing
 from tasks.config import StageConfig, StageContext
-from tasks.prefect_artifacts import chart, score_chart
+from tasks.prefect_artifacts import chart, publish_scores, score_chart, score_rows
 from tasks.prefect_funnel import funnel, funnel_chart, publish_funnel
 from tasks.prefect_places import places
 from tasks.prefect_samples import (
@@ -41,14 +42,16 @@ class Published:
     key: str
     data: Any
     description: str
+    flow_run_id: UUID | None = None
 
 
 class FakeServer:
-    """Keeps what is published; may be out of reach."""
+    """Keeps what is published, by the flow run of the moment; may be out of reach."""
 
     def __init__(self) -> None:
         self.artifacts: list[Published] = []
         self.is_down = False
+        self.flow_run_id: UUID | None = None
 
     def __enter__(self) -> FakeServer:
         return self
@@ -59,14 +62,18 @@ class FakeServer:
     def read_artifacts(self, artifact_filter: Any) -> list[Published]:
         if self.is_down:
             raise httpx.ConnectError("connection refused")
-        (key,) = artifact_filter.key.any_
-        return [artifact for artifact in self.artifacts if artifact.key == key]
+        (key,), of = artifact_filter.key.any_, artifact_filter.flow_run_id
+        return [
+            artifact
+            for artifact in self.artifacts
+            if artifact.key == key and (of is None or artifact.flow_run_id in of.any_)
+        ]
 
     def markdown(self, markdown: str, key: str, description: str) -> None:
-        self.artifacts.append(Published(key, markdown, description))
+        self.artifacts.append(Published(key, markdown, description, self.flow_run_id))
 
     def table(self, table: Any, key: str, description: str) -> None:
-        self.artifacts.append(Published(key, json.dumps(table), description))
+        self.artifacts.append(Published(key, json.dumps(table), description, self.flow_run_id))
 
     @property
     def keys(self) -> list[str]:
@@ -94,6 +101,17 @@ def test_the_same_again_is_not_published_twice(server):
     assert server.keys.count("t") == 2
     publishing.publish_markdown("k", "a", "about another")
     assert server.keys.count("k") == 3
+
+
+def test_what_a_run_publishes_is_published_once_in_each_of_its_flow_runs(server, monkeypatch):
+    for number in (1, 1, 2, 2):
+        server.flow_run_id = UUID(int=number)
+        now = SimpleNamespace(flow_run=SimpleNamespace(id=str(server.flow_run_id)))
+        monkeypatch.setattr(publishing, "runtime", now)
+        publish_scores("night", [])
+        publishing.publish_table("of-a-stage", [{"n": 1}], "about")
+    assert server.keys.count("scores-night") == server.keys.count("score-chart-night") == 2
+    assert server.keys.count("of-a-stage") == 1
 
 
 def test_what_is_made_from_the_same_is_not_even_made_again(server):
@@ -211,9 +229,22 @@ def test_a_policy_whose_scores_are_gone_is_left_out_of_the_chart():
     assert 'x-axis ["last"]' in drawn
 
 
+def test_scores_have_a_column_for_each_policy_and_blanks_where_nothing_was_asked():
+    score = {"accuracy": 0.5, "mbe": None}
+    entries = [
+        {"name": "base", "benchmarks": {"cities": score}, "average": 0.5, "promoted": True},
+        {"name": "last", "benchmarks": {}, "average": None, "promoted": False},
+    ]
+    assert score_rows(entries) == [
+        {"benchmark": "cities", "base": "50.0%", "last": ""},
+        {"benchmark": "average", "base": "50.0%", "last": ""},
+        {"benchmark": "promoted", "base": "yes", "last": "no"},
+    ]
+
+
 def test_the_places_of_a_run_are_commands_to_copy():
     text = places("night-1", "/data/my store")
-    assert "evolvesearch show night-1 --store '/data/my store'" in text
+    assert "evolvesearch show night-1 \\\n  --store '/data/my store'\n" in text
     assert r"## Run night\-1" in text
 
 
