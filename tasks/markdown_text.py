@@ -1,7 +1,7 @@
 """Text of unknown origin inside Markdown: shown as it is, never obeyed.
 
-Pages, answers and error messages may hold anything. Prefect's interface renders Markdown with raw
-HTML in it and draws every code block that is called mermaid, so that an unescaped `<code
+Pages, answers and error messages may hold anything. Prefect's newer interface renders Markdown with
+raw HTML in it and draws every code block that is called mermaid, so that an unescaped `<code
 class="language-mermaid">` would be a chart, an image a request to somebody else's server, and a
 line of backquotes the end of the block that it stands in.
 """
@@ -21,9 +21,9 @@ _NOT_OF_A_LABEL = re.compile(r"[^\w .,=+/%-]")
 
 def inline(text: str) -> str:
     """A text in one line, every character of it itself; also fit for a cell of a table."""
-    line = " ".join(_seen(text).split())
-    # An entity is no markup to Markdown nor to HTML, whichever of them reads it first.
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[1])};", line)
+    # Backslashes, not entities: of the two interfaces that Prefect comes with, the older one shows
+    # an entity as it is written.
+    return _SPECIAL.sub(r"\\\1", " ".join(_seen(text).split()))
 
 
 _BLOCK_WIDTH = 66

@@ -10,19 +10,19 @@ import pyarrow.compute as pc
 from tasks.artifacts import ArtifactStore
 from tasks.config import StageConfig, StageContext
 from tasks.markdown_text import table
-from tasks.prefect_artifacts import chart, percent, subject_of
+from tasks.prefect_artifacts import bar, chart, percent, subject_of
 from tasks.prefect_publishing import artifact_key, publish_markdown, publish_table
 from tasks.references import resolve
 from training.filters import REASONS
 
 _KEPT = "kept"
 _WORDS = {
-    "infrastructure": "failed for reasons of its own",
+    "infrastructure": "infrastructure failed",
     "malformed": "malformed",
     "incorrect": "wrong answer",
     "too_few_tool_calls": "too few tool calls",
     "near_duplicate": "near duplicate",
-    "over_question_cap": "too many of a question",
+    "over_question_cap": "over the cap of a question",
     "below_top_k": "below the top k",
 }
 
@@ -62,11 +62,9 @@ def funnel(counted: Mapping[str, int]) -> list[dict[str, Any]]:
 def funnel_chart(steps: list[dict[str, Any]]) -> str:
     """The funnel as Markdown: trajectories left after each test."""
     total = steps[0]["left"]
-    bars = {
-        row["test"] if number == 0 else f"without {row['test']}": float(row["left"])
-        for number, row in enumerate(steps)
-    }
+    bars = {row["test"]: float(row["left"]) for row in steps}
     top = float(max(10, -(-total // 10) * 10))
-    drawn = chart(bars, "trajectories left", top=top, horizontal=True)
+    drawn = chart(bars, "trajectories left after it", top=top, horizontal=True)
     kept = f"{steps[-1]['left']:,} of {total:,} trajectories became training examples."
-    return "\n\n".join(["## What the filter left", kept, drawn, table(steps)])
+    rows = [{**row, "": bar(row["left"] / total if total else 0.0)} for row in steps]
+    return "\n\n".join(["## What the filter left", kept, drawn, table(rows)])

@@ -43,27 +43,36 @@ def sweep_text(name: str, rows: Sequence[SweepRow], choice: SweepChoice | None) 
             "### Average accuracy on the held-out benchmarks, by run",
             chart(bars, "accuracy, %"),
         ]
-    parts += ["### Runs", table([_cells(row) for row in rows])]
+    parts += ["### Runs", table([_results(row) for row in rows])]
     benchmarks = list(dict.fromkeys(benchmark for row in rows for benchmark in row.benchmarks))
     if benchmarks:
         parts += ["### Accuracy by benchmark", table([_scores(row, benchmarks) for row in rows])]
+    parts += ["### Policies", table([_policy(row) for row in rows])]
     return "\n\n".join(parts)
 
 
-def _cells(row: SweepRow) -> dict[str, object]:
-    average = percent(row.average)
+def _results(row: SweepRow) -> dict[str, object]:
+    interval = ""
     if row.ci_low is not None and row.ci_high is not None:
-        average += f" ({percent(row.ci_low)} to {percent(row.ci_high)})"
+        interval = f"{percent(row.ci_low)} to {percent(row.ci_high)}"
     return {
         "": row.number,
         "settings": settings_text(row.settings),
-        "average": average,
+        "average": percent(row.average),
+        "interval": interval,
         "against the first": _against_first(row),
         "gate": percent(row.gate_accuracy),
-        "policy": f"{row.policy_name} {row.policy[:12]}".strip(),
-        "minutes": f"{row.wall_s / 60:.1f}" if row.wall_s else "",
         "status": f"{row.status}{', reused' if row.reused else ''}",
+    }
+
+
+def _policy(row: SweepRow) -> dict[str, object]:
+    return {
+        "": row.number,
         "run": row.run,
+        "last promoted": row.policy_name,
+        "policy": row.policy[:12],
+        "minutes": f"{row.wall_s / 60:.1f}" if row.wall_s else "",
         "error": row.error,
     }
 

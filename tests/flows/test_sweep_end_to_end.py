@@ -62,7 +62,7 @@ def test_a_sweep_compares_its_members_and_leaves_a_failed_one_alone(rehearsal, p
     last = [entry for entry in rehearsal.document["iterations"] if entry["promoted"]][-1]
     assert same["policy"] == last["policy"]
     assert same["average"] == pytest.approx(last["average"])
-    assert same["ci_low"] < same["average"] < same["ci_high"]
+    assert 0.0 <= same["ci_low"] <= same["average"] < same["ci_high"] <= 1.0
     assert other["difference"]["num_questions"] == 7
     assert document["best"]["by"] == "gate"
     assert document["best"]["run"] in (same["run"], other["run"])
@@ -110,10 +110,10 @@ def test_each_night_makes_one_iteration_more(rehearsal):
     assert store.resolve_policy("night").digest == promoted[-1]
 
 
-def test_a_run_started_again_publishes_nothing_twice(rehearsal):
+def test_stages_of_a_run_started_again_publish_nothing_twice(rehearsal):
     keys = [
         artifact_key(series, rehearsal.name)
-        for series in ("run", "scores", "score-chart", "benchmark", "filter", "funnel", "samples")
+        for series in ("benchmark", "filter", "funnel", "samples")
     ]
     before = [artifacts(key) for key in keys]
     assert all(before)
