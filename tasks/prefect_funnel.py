@@ -22,7 +22,7 @@ _WORDS = {
     "incorrect": "wrong answer",
     "too_few_tool_calls": "too few tool calls",
     "near_duplicate": "near duplicate",
-    "over_question_cap": "over the cap of a question",
+    "over_question_cap": "too many of a question",
     "below_top_k": "below the top k",
 }
 
