@@ -55,6 +55,13 @@ def _choices(field: dict[str, Any]) -> list[dict[str, Any]]:
     return field.get("anyOf", [field])
 
 
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_holds_the_schema_that_its_deployment_sends(name):
+    held = FLOWS[name].parameters.model_dump()
+    assert held == SCHEMAS[name]
+    assert list(held["properties"]) == list(SCHEMAS[name]["properties"])
+
+
 def test_there_are_the_flows_that_are_deployed():
     stages = {"construct", "closed-book", "cold-start", "rollout", "filter", "sft", "rl"}
     assert {"evolve", "iteration", "benchmark"} | stages <= set(FLOWS)
