@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from deployments.prefect.pools import Pool
 
+CONSOLE = "flows.steady_console.SteadyConsoleHandler"
+"""Named, not imported: Prefect takes long to import, and a template needs nothing of it."""
+
 HEARTBEAT_S = 30
 """Seconds between two signs of life of a flow run, the least that Prefect allows."""
 
@@ -24,6 +27,9 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
 }
 """Environment of every job, on top of what a deployment asks for."""
+
+PROCESS_ENVIRONMENT = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": CONSOLE}
+"""Further environment of jobs that a process worker runs: they outlive a worker that is killed."""
 
 GPU_ROLES = frozenset({"rollout", "train"})
 """Pools whose jobs get an accelerator, where the template can ask for one."""
@@ -72,7 +78,8 @@ def with_defaults(template: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
     changed = deepcopy(dict(template))
     properties: dict[str, dict[str, Any]] = changed["variables"]["properties"]
     env = properties["env"]
-    env["default"] = {**(env.get("default") or {}), **ENVIRONMENT}
+    ours = ENVIRONMENT | (PROCESS_ENVIRONMENT if pool.type == "process" else {})
+    env["default"] = {**(env.get("default") or {}), **ours}
     for variable, value in (("image", pool.image), ("working_dir", pool.working_dir)):
         if value is None:
             continue
