@@ -44,7 +44,7 @@ def test_flow_runs_say_what_they_are(rehearsal):
 def test_scores_verdicts_and_a_chart_are_artifacts_under_stable_keys(rehearsal):
     keys = [
         artifact_key(series, rehearsal.name)
-        for series in ("scores", "score-chart", "benchmark", "filter")
+        for series in ("scores", "score-chart", "benchmark", "funnel")
     ]
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
@@ -52,8 +52,9 @@ def test_scores_verdicts_and_a_chart_are_artifacts_under_stable_keys(rehearsal):
         )
     assert {artifact.key for artifact in found} == set(keys)
     tables = [json.loads(a.data) for a in found if a.key == keys[0] and isinstance(a.data, str)]
-    longest = max(tables, key=len)
-    assert [row["policy"] for row in longest] == ["base", "cold start", "iteration 1"]
+    longest = max(tables, key=lambda table: len(table[0]))
+    assert list(longest[0]) == ["benchmark", "base", "cold start", "iteration 1"]
+    assert [row["benchmark"] for row in longest[-2:]] == ["average", "promoted"]
 
 
 def test_the_chart_is_a_mermaid_chart_of_the_averages():

@@ -16,7 +16,7 @@ import sys
 from prefect.logging.configuration import setup_logging
 from prefect.logging import get_logger
 setup_logging()
-logger = get_logger("prefect.flow_runs")
+logger = get_logger()
 logger.warning("first")
 sys.stdin.readline()
 for number in range(3):
