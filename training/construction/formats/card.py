@@ -1,4 +1,4 @@
-"""A data set's folder: its Parquet file and the card that says what it is and where it comes from."""
+"""A data set's folder: its Parquet file, and the card that says what it is."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COLUMNS = {
     "final_answer": "the answer that the trajectory gave",
     "system": "the system text",
     "user": "the first user text, the question within it",
-    "turns": "turns: `text` as it was said, `response` as it came back, `given` (a part of the turn "
-    "that the policy did not say), and read out of them thought, calls, observation and answer",
+    "turns": "`text` as it was said, `response` as it came back, `given` (a part of the turn that "
+    "the policy did not say), and read out of them thought, calls, observation and answer",
     "tools": "the tools' schemas, JSON",
     "rest": "other fields of the row it came from, JSON",
 }

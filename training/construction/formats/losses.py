@@ -1,4 +1,4 @@
-"""What a conversation lost on its way through a form: the difference of what went in and came out."""
+"""What a conversation lost on its way through a form: what went in and did not come out."""
 
 from __future__ import annotations
 

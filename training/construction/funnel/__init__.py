@@ -5,7 +5,7 @@ wrong, then what is hallucinated, repetitive, redundant, off its goal or illogic
 first, a model is asked only where rules cannot tell, and "cannot tell" is an outcome of its own.
 
 Map: `verdicts` (findings and verdicts), `config`, one module a check (`validity`, `correctness`
-with `stated`, `repetition`, `redundancy`, `goal`, `grounding`, `logic`), what they share (`wording`,
-`question_kind`, `answer_facts`), `quality_judge` (a model where rules cannot tell), `run` (all
-together), `ablation`, `report` (table and chart).
+with `stated`, `repetition`, `redundancy`, `goal`, `grounding`, `logic`), what they share
+(`wording`, `question_kind`, `answer_facts`), `quality_judge` (a model where rules cannot tell),
+`run` (all together), `ablation`, `report` (table and chart).
 """

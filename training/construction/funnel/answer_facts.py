@@ -19,7 +19,7 @@ _STRESSED = re.compile(
     r"\*\*(.+?)\*\*|(?<![*\w])\*([^*\n]+)\*(?![*\w])|[\"“]([^\"”\n]+)[\"”]", re.S
 )
 _NAME = re.compile(
-    r"\b[A-ZÀ-Þ][\w'’.-]*(?:[ ](?:(?:of|the|de|la|von|van|and|&)[ ])?[A-ZÀ-Þ0-9][\w'’.-]*)*"
+    r"\b[A-ZÀ-Þ][\w'’.-]*(?:[ ](?:(?:of|the|de|la|von|van)[ ])?[A-ZÀ-Þ0-9][\w'’.-]*)*"
 )
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?:st|nd|rd|th)?%?(?![\w])")
 _VERDICT = re.compile(r"\W*(?:the answer is\W+)?(yes|no)\b", re.IGNORECASE)
@@ -75,7 +75,7 @@ def numbers_in(text: str) -> set[str]:
     for word in words_of(text):
         quantity = parse_quantity(word) if word != "one" else None
         if quantity is not None:
-            values.add(str(quantity[0].normalize()))
+            values.add(f"{quantity[0].normalize():f}")
     return values
 
 

@@ -14,8 +14,11 @@ WhenUnclear = Literal["keep", "drop"]
 
 
 class FunnelConfig(Config):
-    """Which trajectories become SFT data. The defaults were set by reading the 200 trajectories
-    that WebDancer published (docs/trajectory-data.md says what was seen)."""
+    """Which trajectories become SFT data.
+
+    The defaults were set by reading the 200 trajectories that WebDancer published;
+    docs/trajectory-data.md says what was seen.
+    """
 
     without: tuple[Check, ...] = ()
     """Checks that are left out: `form`, `answer`, `repetition`, `redundancy`, `goal`,

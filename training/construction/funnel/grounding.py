@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from training.construction.funnel.wording import content_words, find_words, shor
 
 _NEAR = 30
 """Words within which the words of a claim must stand, where they do not stand in a row."""
+
+_FEW = 3
+"""Claims under which their share says too little for a verdict."""
+_NUMERIC = re.compile(r"[\d.,%\s–-]+s?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ def check_grounding(conversation: Conversation, config: FunnelConfig) -> Finding
     share = sum(place is not None for place in places.values()) / len(places)
     if facts.key and places[facts.key] is None:
         # What is counted or reckoned need not stand anywhere.
-        reckoned = kind_of(conversation.question) in (QuestionKind.COUNT, QuestionKind.YEAR)
+        counted = kind_of(conversation.question) in (QuestionKind.COUNT, QuestionKind.YEAR)
+        reckoned = counted or bool(_NUMERIC.fullmatch(facts.key))
         partly = any(
             word in words for word in content_words(words_of(facts.key)) for _, words in seen
         )
@@ -57,7 +63,8 @@ def check_grounding(conversation: Conversation, config: FunnelConfig) -> Finding
     if share < config.min_facts_seen:
         missing = next(claim for claim, place in places.items() if place is None)
         detail = f"{share:.0%} of {len(claims)} seen, not: {shortened(missing, 50)}"
-        return failed(Check.GROUNDING, Reason.FACTS_NOT_SEEN, detail)
+        say = failed if len(claims) >= _FEW else unclear
+        return say(Check.GROUNDING, Reason.FACTS_NOT_SEEN, detail)
     first = next(place for place in places.values() if place is not None)
     return passed(
         Check.GROUNDING,

@@ -28,11 +28,15 @@ _SUPPOSED = re.compile(
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
-    r"\b(?:not explicitly|isn't explicitly|doesn't explicitly|aren't explicitly|"
+    r"\b(?:(?:not|isn't|doesn't|aren't) explicitly|"
     r"(?:could|did|do|does)(?: not|n't) (?:find|mention|provide|specify|give)\b|"
     r"no (?:direct|explicit|specific) (?:mention|evidence|information|data)|"
-    r"i(?:'ll| will| have to| must) (?:assume|guess)|without (?:more|further|direct) (?:information|data))",
+    r"i(?:'ll| will| have to| must) (?:assume|guess)|"
+    r"without (?:more|further|direct) (?:information|data))",
     re.IGNORECASE,
+)
+_NOTHING_ELSE = re.compile(
+    r"\b(?:other|others|another|anyone else|anything else|else|conflicting|contradict)", re.I
 )
 _CONCLUSION = re.compile(r"\banswer (?:is|should be|would be|must be)\W+(yes|no)\b", re.IGNORECASE)
 
@@ -73,10 +77,14 @@ def _last_thought(conversation: Conversation) -> Finding | None:
         words, key = words_of(thought), words_of(facts.key)
         missing = [word for word in content_words(key) if word not in words]
         if find_words(key, words) is None and missing:
-            say = failed if len(missing) == len(content_words(key)) else unclear
-            return say(Check.LOGIC, Reason.NOT_CONCLUDED, shortened(facts.key), place)
-    doubt = _DOUBT.search(thought)
-    if doubt is not None:
+            share = len(missing) / len(content_words(key))
+            if share > 0.5:
+                say = failed if share == 1.0 else unclear
+                return say(Check.LOGIC, Reason.NOT_CONCLUDED, shortened(facts.key), place)
+    for doubt in _DOUBT.finditer(thought):
+        # That nothing else was found speaks for the answer.
+        if _NOTHING_ELSE.search(thought[doubt.start() : doubt.end() + 40]):
+            continue
         return unclear(Check.LOGIC, Reason.DOUBTED, _around(thought, doubt.start()), place)
     return None
 

@@ -7,16 +7,13 @@ from enum import StrEnum
 
 _YES_NO = "is are was were does do did has have had can could will would should may"
 _OPEN = "what which who whom whose where when why how identify name describe find"
+_POLITE = re.compile(r"\b(?:can|could|would|will) you (?:please )?", re.IGNORECASE)
 _HEAD = re.compile(
     rf"(?:^|[,;:.—–]\s*|\n\s*)(?:and\s+|but\s+|in\s+|on\s+|at\s+|from\s+|to\s+|by\s+|of\s+|under\s+)?"
     rf"(?P<head>{'|'.join(f'{_YES_NO} {_OPEN}'.split())})\b",
     re.IGNORECASE,
 )
-_COUNT = re.compile(
-    r"\bhow (?:many|much)\b|\b(?:number|percentage|percent|difference in the total number)"
-    r"\b(?= (?:of|is|increase|associated))",
-    re.IGNORECASE,
-)
+_COUNT = re.compile(r"\bhow (?:many|much)\b|\b(?:number|percentage|percent)\b", re.IGNORECASE)
 _YEAR = re.compile(r"\b(?:what|which) year\b|\bthe year (?:that|of|in which)\b", re.IGNORECASE)
 
 
@@ -32,7 +29,7 @@ class QuestionKind(StrEnum):
 
 def kind_of(question: str) -> QuestionKind:
     """The kind of a question; `OTHER` where its words do not tell."""
-    asked = question.strip()
+    asked = _POLITE.sub("", question.strip())
     # A question may be led up to by sentences of its own.
     *_, last = [part for part in re.split(r"(?<=[.!])\s+(?=[A-Z])", asked) if "?" in part] or [
         asked
