@@ -40,9 +40,7 @@ CASES = {
 def conversation(case):
     said, response, last = CASES[case]
     user = f"Example: <think> … </think>\n\nUser: {QUESTION}"
-    return Conversation(
-        QUESTION, ("Seine",), "You search.", user, (ChatTurn(said, response), last)
-    )
+    return Conversation(QUESTION, ("Seine",), "You search.", user, (ChatTurn(said, response), last))
 
 
 def runs_of(tokenizer, case):

@@ -27,7 +27,7 @@ def question_in(user: str) -> str:
     """The question within a first user text; the whole text where nothing marks it."""
     for mark in _QUESTION_MARKS:
         before, found, question = user.rpartition(mark)
-        if found and before and question.strip():
+        if found and question.strip():
             return question.strip()
     return user.strip()
 

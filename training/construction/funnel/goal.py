@@ -22,7 +22,8 @@ _YEAR = re.compile(r"\b1\d{3}\b|\b20\d\d\b|\b\d{3,4}s?\b")
 _NOT_FOUND = re.compile(
     r"\b(?:could ?n[o']t|was unable to|were unable to|cannot|can not|unable to|did not) "
     r"(?:be )?(?:find|found|determined?|verify|verified|locate|confirm|confirmed|answer)"
-    r"|\b(?:is|are) (?:not (?:available|specified|known)|unavailable)|\bno (?:specific )?information",
+    r"|\b(?:is|are) (?:not (?:available|specified|known)|unavailable)"
+    r"|\bno (?:specific )?information",
     re.IGNORECASE,
 )
 

@@ -13,10 +13,11 @@ _MARKUP = re.compile(r"[*_`#]+")
 _SENTENCE_END = re.compile(
     r"(?<!\b[A-Z])(?<!\bDr)(?<!\bSt)(?<!\bMr)(?<!\bvs)[.!?](?=[*\"”')\]]*(?:\s|$))|\n\s*\n|:\s*\n"
 )
-STOP_WORDS = frozenset(
-    "a an and are as at be been by for from had has have he her his in is it its of on or s she "
-    "that the their they this to was were which who with".split()
-)
+STOP_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "been", "by", "for", "from", "had", "has", "have",
+    "he", "her", "his", "in", "is", "it", "its", "of", "on", "or", "s", "she", "that", "the",
+    "their", "they", "this", "to", "was", "were", "which", "who", "with",
+})  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
