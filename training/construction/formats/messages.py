@@ -26,7 +26,7 @@ class Message:
 def question_in(user: str) -> str:
     """The question within a first user text; the whole text where nothing marks it."""
     for mark in _QUESTION_MARKS:
-        before, found, question = user.rpartition(mark)
+        _, found, question = user.rpartition(mark)
         if found and question.strip():
             return question.strip()
     return user.strip()

@@ -24,6 +24,8 @@ _NAME = re.compile(
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?:st|nd|rd|th)?%?(?![\w])")
 _VERDICT = re.compile(r"\W*(?:the answer is\W+)?(yes|no)\b", re.IGNORECASE)
 _MOST_FACTS = 40
+_BARE = 4
+"""Words up to which an answer is a name or a number without a sentence around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,13 @@ def facts_of(answer: str, question: str) -> AnswerFacts:
     verdict = _VERDICT.match(without_markup(lead))
     stressed = [part for part in stressed_in(lead) if _is_new(part, asked)]
     names = [part for part in _named(lead) if _is_new(part, asked)]
-    if len(words_of(answer)) <= 8 and not verdict:
-        key = without_markup(answer).strip()
+    whole, length = without_markup(answer).strip(), len(words_of(answer))
+    if stressed:
+        key = stressed[0]
+    elif length <= _BARE:
+        key = whole
     else:
-        key = next(iter(stressed or names), "")
+        key = next(iter(names), whole if length <= 2 * _BARE else "")
     found = [*stressed, *names, *(part for part in _named(answer) if _is_new(part, asked))]
     by_words = {words_of(part): part for part in reversed(found)}
     by_words.pop(words_of(key), None)
