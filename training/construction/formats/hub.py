@@ -48,9 +48,8 @@ def push_dataset(
     key = os.environ.get(key_variable, "").strip()
     if not key:
         raise UsageError(f"there is no key in {key_variable}: export one with write access")
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     api = HfApi(endpoint=endpoint, token=key)
     try:
@@ -65,6 +64,6 @@ def push_dataset(
     except HfHubHTTPError as error:
         status = error.response.status_code
         raise StoreError(f"the Hub refused {repo} with status {status}") from None
-    except (httpx.HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise StoreError(f"the Hub could not be reached: {type(error).__name__}") from None
     return f"{(endpoint or api.endpoint).rstrip('/')}/datasets/{repo}"
