@@ -87,7 +87,7 @@ def test_a_folder_is_pushed_with_its_card_and_nothing_else(hub, folder, tmp_path
     (tmp_path / "back.parquet").write_bytes(hub.files["me/mine"][DATA_FILE])
     assert list(read_file(tmp_path / "back.parquet", Form.PARQUET).conversations) == CASES
     [made] = hub.repos
-    assert made["private"] is True or made.get("visibility") == "private"
+    assert made.get("private") is True or made.get("visibility") == "private"
     assert made["type"] == "dataset"
     assert hub.keys == {"Bearer hf_secret_key"}
     assert "hf_secret_key" not in caplog.text

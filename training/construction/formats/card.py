@@ -121,7 +121,8 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([row.get(name) for name in names] for row in rows)]
+    lines: list[list[Any]] = [names, ["---"] * len(names)]
+    lines += [[row.get(name) for name in names] for row in rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
 
 

@@ -188,7 +188,7 @@ def _parsed(data: bytes, line: int) -> Any:
         # Escapes such as \ud800 make strings that no file can hold.
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
-        return BadRow(line, RowProblem.NOT_TEXT, str(error.reason))
+        return BadRow(line, RowProblem.NOT_TEXT, str(error))
     except (ValueError, RecursionError) as error:
         return BadRow(line, RowProblem.NOT_JSON, str(error))
     return value

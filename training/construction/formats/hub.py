@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 
 from agents.errors import StoreError, UsageError
 from training.construction.formats.card import DATA_FILE
@@ -48,8 +49,7 @@ def push_dataset(
     key = os.environ.get(key_variable, "").strip()
     if not key:
         raise UsageError(f"there is no key in {key_variable}: export one with write access")
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub import HfApi, errors
 
     api = HfApi(endpoint=endpoint, token=key)
     try:
@@ -61,9 +61,19 @@ def push_dataset(
             commit_message="Upload trajectories",
             allow_patterns=["README.md", DATA_FILE],
         )
-    except HfHubHTTPError as error:
+    except errors.HfHubHTTPError as error:
         status = error.response.status_code
         raise StoreError(f"the Hub refused {repo} with status {status}") from None
-    except (HTTPError, OSError) as error:
+    except (_transport_error(errors), OSError) as error:
         raise StoreError(f"the Hub could not be reached: {type(error).__name__}") from None
     return f"{(endpoint or api.endpoint).rstrip('/')}/datasets/{repo}"
+
+
+def _transport_error(errors: ModuleType) -> type[Exception]:
+    """What the Hub's client raises where a connection fails.
+
+    It is that of whichever HTTP library the client's version is built on, which is not ours to
+    depend on.
+    """
+    found: type[Exception] = errors.HTTPError
+    return found

@@ -126,7 +126,7 @@ def _text(row: Mapping[str, Any], last: bool) -> str:
     thought = row.get("reasoning_content")
     if thought is not None:
         typed(thought, "reasoning_content", str)
-    content = typed(row.get("content") or "", "content", str)
+    content: str = typed(row.get("content") or "", "content", str)
     calls = [_call(each) for each in typed(row.get("tool_calls") or [], "tool_calls", list)]
     if calls:
         if thought is not None and content:
