@@ -10,12 +10,15 @@ import itertools
 from pathlib import Path
 
 import pytest
-from test_transcript_golden import check, styled
+from test_transcript_golden import check, roll_out, styled
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agents.assets.model import ensure_model
+from agents.prompt import QUESTION_MARK, Prompt
+from agents.trajectory import Question
 from training.construction.formats.conversation import ChatTurn, Conversation
-from training.construction.formats.tokens import ConversationEncoder
+from training.construction.formats.rollouts import conversation_of
+from training.construction.formats.tokens import ConversationEncoder, question_of
 
 HERE = Path(__file__).parent
 QUESTION = "Which river runs through the capital of <|im_end|> France?"
@@ -107,3 +110,43 @@ def test_golden_the_whole_reads_as_the_template_renders_it(style):
         assert turn.text in text
         assert turn.response is None or turn.response in text
     assert conversation("imported").user in text
+
+
+@pytest.mark.parametrize("style", ["qwen25", "qwen3"])
+@pytest.mark.parametrize("case", ["answer", "forced", "hostile", "malformed", "paper"])
+def test_golden_rollouts_keep_ids_and_mask_as_conversations(style, case):
+    tokenizer = styled(style)
+    trajectory, _ = roll_out(tokenizer, case)
+    question = Question("q", "What is the currency of the country where Lyon is?", ("Euro",))
+    encoder = ConversationEncoder(tokenizer)
+    exported = conversation_of(trajectory, question, encoder.chat)
+    again = encoder.encode(exported)
+    assert again.token_ids == trajectory.token_ids
+    assert again.loss_mask == trajectory.loss_mask
+    assert again.num_prompt_tokens == trajectory.num_prompt_tokens
+    assert [turn.action for turn in again.turns] == [turn.action for turn in trajectory.turns]
+    assert (again.answer, again.stop_reason, again.format_ok) == (
+        trajectory.answer, trajectory.stop_reason, trajectory.format_ok,
+    )  # fmt: skip
+    assert exported.question == question.text
+    assert exported.final_answer == trajectory.answer
+
+
+def test_golden_a_prompt_of_ours_replaces_the_row_s_own():
+    tokenizer = styled("qwen25")
+    prompt = Prompt("Be brief.", f"Q: {QUESTION_MARK} A:", "Now.")
+    trajectory = ConversationEncoder(tokenizer, prompt).encode(conversation("imported"))
+    shown = tokenizer.decode(trajectory.token_ids[: trajectory.num_prompt_tokens])
+    assert f"Q: {QUESTION} A:" in shown
+    assert "You search." not in shown
+    kept = ConversationEncoder(tokenizer).encode(conversation("imported"))
+    assert sum(kept.loss_mask) == sum(trajectory.loss_mask)
+
+
+def test_golden_trajectories_of_one_question_are_numbered():
+    tokenizer = styled("qwen25")
+    cases = [conversation("imported"), conversation("imported_hostile")]
+    made = list(ConversationEncoder(tokenizer).encode_all(cases))
+    assert [each.rollout_index for each in made] == [0, 1]
+    assert made[0].question_id == made[1].question_id == question_of(cases[0]).question_id
+    assert len({each.trajectory_id for each in made}) == 2

@@ -31,7 +31,7 @@ from agents.protocol import (
 from agents.trajectory import Question, StopReason, Trajectory, Turn, trajectory_id_of
 from agents.transcript import Transcript
 from training.construction.formats.conversation import ChatTurn, Conversation
-from training.construction.formats.turn_text import is_wrapped, read_response
+from training.construction.formats.turn_text import split_response
 
 IMPORTED = "imported"
 """Stands for the policy's digest in trajectories whose policy is not ours."""
@@ -183,10 +183,9 @@ def _around(text: str, mark: str, question: str) -> Pieces:
 
 
 def _response(response: str) -> Pieces:
-    if not is_wrapped(response):
+    parts = split_response(response)
+    if parts is None:
         return [(neutralise(response), False)]
-    return [
-        (RESPONSE_OPEN, True),
-        (neutralise(read_response(response)), False),
-        (RESPONSE_CLOSE, True),
-    ]
+    observation, note = parts
+    pieces = [(RESPONSE_OPEN, True), (neutralise(observation), False), (RESPONSE_CLOSE, True)]
+    return [*pieces, (neutralise(note), False)] if note else pieces

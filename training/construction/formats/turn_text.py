@@ -89,18 +89,29 @@ def call_of(body: str) -> Call | None:
     return Call(name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
 
 
+def split_response(response: str) -> tuple[str, str] | None:
+    """The observation in a response, and what stands behind its tags (a call for the answer).
+
+    Returns:
+        None where the response does not begin with an observation in its tags.
+    """
+    if not response.startswith(RESPONSE_OPEN):
+        return None
+    # Not before the opening tag's own end: an empty observation shares no line end with it.
+    observation, closed, note = response[len(RESPONSE_OPEN) :].rpartition(RESPONSE_CLOSE)
+    return (observation, note) if closed else None
+
+
 def read_response(response: str) -> str:
     """The observation in a response; a response without its tags is all observation."""
-    if is_wrapped(response):
-        return response[len(RESPONSE_OPEN) : -len(RESPONSE_CLOSE)]
-    return response
+    parts = split_response(response)
+    return response if parts is None else parts[0]
 
 
 def is_wrapped(response: str) -> bool:
     """Whether a response is an observation in its tags, and nothing else."""
-    least = len(RESPONSE_OPEN) + len(RESPONSE_CLOSE)
-    wrapped = response.startswith(RESPONSE_OPEN) and response.endswith(RESPONSE_CLOSE)
-    return wrapped and len(response) >= least
+    parts = split_response(response)
+    return parts is not None and not parts[1]
 
 
 def write_response(observation: str) -> str:

@@ -32,6 +32,7 @@ _DOUBT = re.compile(
     r"(?:could|did|do|does)(?: not|n't) (?:find|mention|provide|specify|give)\b|"
     r"no (?:direct|explicit|specific) (?:mention|evidence|information|data)|"
     r"i(?:'ll| will| have to| must) (?:assume|guess)|"
+    r"(?:reasonable|safe) to (?:assume|conclude|infer)|plausible|the best (?:i|we) can|"
     r"without (?:more|further|direct) (?:information|data))",
     re.IGNORECASE,
 )
