@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -260,6 +261,21 @@ def test_no_row_ends_in_another_error(tmp_path_factory, row, form):
     path = write_lines(tmp_path_factory.mktemp("any") / "rows.jsonl", [row])
     read = read_file(path, form)
     assert len(read.conversations) + len(read.bad) == 1
+
+
+def test_a_list_as_first_line_is_a_bad_row_and_hides_no_others(tmp_path):
+    rows = [b'["no object"]', webdancer.to_row(conversation())]
+    read = read_file(write_lines(tmp_path / "rows.jsonl", rows), Form.WEBDANCER)
+    assert (read.lines, read.problems) == ([2], {"not_an_object": 1})
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(b"[\n" + json.dumps(webdancer.to_row(conversation())).encode() + b",\n")
+    assert read_file(cut, Form.WEBDANCER).problems == {"not_json": 1}
+
+
+def test_fields_of_others_are_no_stumbling_block_to_webdancer_s():
+    each = replace(conversation(), tools="no JSON", rest={"answer": 5, "score": 1})
+    lost = losses_of(each, through("webdancer", each))
+    assert [(loss.kind, loss.detail) for loss in lost] == [(LossKind.FIELDS, "tools, answer")]
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):

@@ -6,9 +6,9 @@ import logging
 import threading
 
 import pytest
-import yaml
 from conversation_samples import closing, conversation, turn
 from hub_server import HubServer
+from huggingface_hub import DatasetCard
 
 from agents.errors import StoreError, UsageError
 from training.construction.formats.card import (
@@ -30,8 +30,8 @@ FACTS = CardFacts("River trajectories", "apache-2.0", "Made by hand.", counts={"
 
 def test_the_card_has_front_matter_that_the_hub_reads():
     text = card_text(CASES, FACTS)
-    _, front, body = text.split("---\n", 2)
-    head = yaml.safe_load(front)
+    card = DatasetCard(text)
+    head, body = card.data.to_dict(), card.text
     assert head["license"] == "apache-2.0"
     assert head["pretty_name"] == "River trajectories"
     assert head["size_categories"] == ["n<1K"]

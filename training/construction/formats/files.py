@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,17 +131,17 @@ def write_file(conversations: Iterable[Conversation], path: Path, form: Form) ->
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with part.open("wb") as stream:
                 if form is Form.PARQUET:
                     _write_parquet(rows(), stream)
                 else:
                     for row in rows():
                         stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            os.replace(name, path)
+            part.replace(path)
         except BaseException:
-            os.unlink(name)
+            part.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
@@ -164,22 +163,20 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
         first = stream.readline()
         while first and not first.strip():
             first = stream.readline()
-        stream.seek(0)
         if first.lstrip().startswith(b"["):
-            yield from _listed_rows(path)
-            return
+            listed = _parsed(path.read_bytes(), 1)
+            if isinstance(listed, list):
+                for number, each in enumerate(listed, start=1):
+                    yield number, _object(each, number)
+                return
+            # A first line that is a list by itself is a bad row before others.
+            if isinstance(listed, BadRow) and isinstance(_parsed(first, 1), BadRow):
+                yield 1, listed
+                return
+        stream.seek(0)
         for line, data in enumerate(stream, start=1):
             if data.strip():
                 yield line, _object(_parsed(data, line), line)
-
-
-def _listed_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    value = _parsed(path.read_bytes(), 1)
-    if isinstance(value, BadRow):
-        yield 1, value
-        return
-    for number, each in enumerate(value, start=1):
-        yield number, _object(each, number)
 
 
 def _parsed(data: bytes, line: int) -> Any:

@@ -22,6 +22,7 @@ from training.construction.formats.messages import (
     texts_in,
     turn_messages,
 )
+from training.construction.formats.problems import RowError
 
 _FIELDS: dict[str, Any] = {"type": "chatml", "task": "agent/multiturn_search", "messages": None}
 
@@ -46,10 +47,25 @@ def to_row(conversation: Conversation) -> dict[str, Any]:
     """A conversation as a row; what came from elsewhere gets WebDancer's fields."""
     row = dict(conversation.rest)
     if "messages" not in row:
-        functions = json.loads(conversation.tools) if conversation.tools else []
-        row = {**_FIELDS, "functions": functions, "tool_calls": [], **row}
-    if texts_in(row.get("answer"), "answer") != conversation.answers:
+        row = {**_FIELDS, "functions": _functions(conversation.tools), "tool_calls": [], **row}
+    if _answers(row) != conversation.answers:
         row["answer"] = [list(conversation.answers)]
     messages = [*first_messages(conversation), *turn_messages(conversation)]
     row["messages"] = [row_of(message) for message in messages]
     return row
+
+
+def _functions(tools: str) -> Any:
+    """The tools' schemas; a text that is no JSON stays one."""
+    try:
+        return json.loads(tools) if tools else []
+    except (ValueError, RecursionError):
+        return tools
+
+
+def _answers(row: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What a row's own field says; None where it is no WebDancer's."""
+    try:
+        return texts_in(row.get("answer"), "answer")
+    except RowError:
+        return None

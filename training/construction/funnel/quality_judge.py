@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ _ASKED = {
     "final answer follow from the last thought? A thought that takes for seen what no observation "
     "had shown yet is a fault; a supposition is none.",
 }
+_MARKS = re.compile(r"\{\{ (asked|noticed|question|answer|turns) \}\}")
 _OUTCOMES = {
     Grade.CORRECT: Outcome.PASS,
     Grade.INCORRECT: Outcome.FAIL,
@@ -147,11 +149,12 @@ def shown_doubt(doubt: Doubt, most_chars: int) -> str:
         "answer": conversation.final_answer or "",
         "turns": turns,
     }
-    template = quality_prompt().user
-    for name, value in values.items():
-        text = json.dumps(value, ensure_ascii=False)
-        template = template.replace(f"{{{{ {name} }}}}", without_brackets(text))
-    return template
+    shown = {
+        name: without_brackets(json.dumps(value, ensure_ascii=False))
+        for name, value in values.items()
+    }
+    # All at once: a text that spells a mark stays a text.
+    return _MARKS.sub(lambda mark: shown[mark[1]], quality_prompt().user)
 
 
 def _cut(text: str, most: int) -> str:
