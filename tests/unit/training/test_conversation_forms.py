@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from agents.errors import UsageError
 from training.construction.formats import llama_factory, table, trl, webdancer
 from training.construction.formats.conversation import ChatTurn
+from training.construction.formats.detecting import form_of
 from training.construction.formats.files import Form, read_file, write_file
 from training.construction.formats.losses import losses_of
 from training.construction.formats.problems import LossKind, RowProblem
@@ -291,6 +292,20 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path):
 def test_a_missing_file_is_said_in_one_line(tmp_path):
     with pytest.raises(UsageError, match="cannot read"):
         read_file(tmp_path / "none.jsonl", Form.WEBDANCER)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_file_s_form_is_known_by_its_first_row(tmp_path, form):
+    write_file([conversation()], tmp_path / "file", form)
+    assert form_of(tmp_path / "file") is form
+
+
+def test_a_file_of_no_known_form_is_refused(tmp_path):
+    path = write_lines(tmp_path / "rows.jsonl", [b"[", {"prompt": "x"}])
+    with pytest.raises(UsageError, match="no row of a known form"):
+        form_of(path)
+    with pytest.raises(UsageError, match="cannot read"):
+        form_of(tmp_path / "none")
 
 
 @needs_shipped

@@ -77,7 +77,7 @@ def read_rows(path: Path, form: Form) -> Iterator[tuple[int, Conversation] | Bad
     """
     codec = _CODECS[form]
     try:
-        rows = _parquet_rows(path) if form is Form.PARQUET else _json_rows(path)
+        rows = _parquet_rows(path) if form is Form.PARQUET else json_rows(path)
         for line, row in rows:
             if isinstance(row, BadRow):
                 yield row
@@ -158,7 +158,12 @@ def _losses(conversation: Conversation, row: dict[str, Any] | None, codec: _Code
         return losses_of(conversation, None, f"it cannot be read back: {error.detail}")
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    """Objects of a JSONL file by line, or of a JSON list by entry, from 1; or what is wrong there.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as stream:
         first = stream.readline()
         while first and not first.strip():
