@@ -14,6 +14,7 @@ from evaluation.judging.asking import Asker
 from evaluation.judging.certain import certain_mark
 from evaluation.judging.config import JudgeConfig
 from evaluation.judging.marks import JudgeItem, Mark, VerdictCache
+from evaluation.judging.prompts import JudgePrompt
 
 
 class MemoryCache:
@@ -38,18 +39,23 @@ class ApiJudge:
         config: The model and the prompt.
         cache: Where verdicts are kept and found again; None keeps them while the judge lives.
         section: Name of `config` in the configuration, for errors.
+        prompt: What is asked in place of the configured prompt, by whoever asks with `verdicts`.
 
     Raises:
         UsageError: The environment has no key.
     """
 
     def __init__(
-        self, config: JudgeConfig, cache: VerdictCache | None, section: str = "benchmark.judge"
+        self,
+        config: JudgeConfig,
+        cache: VerdictCache | None,
+        section: str = "benchmark.judge",
+        prompt: JudgePrompt | None = None,
     ) -> None:
         self._config = config
         self._cache = MemoryCache() if cache is None else cache
         self._api = ChatApi(config.api, section=f"{section}.api")
-        self._asker = Asker(config, self._api)
+        self._asker = Asker(config, self._api, prompt)
         self._thread = HttpThread("judge")
 
     @property
@@ -73,7 +79,7 @@ class ApiJudge:
             for place, item in enumerate(items)
             if marks[place] is None
         }
-        said = self._verdicts(list(dict.fromkeys(shown.values())))
+        said = self.verdicts(list(dict.fromkeys(shown.values())))
         asked_for: set[str] = set()
         for place, text in shown.items():
             mark = said[text]
@@ -86,8 +92,15 @@ class ApiJudge:
         """Closes the connections."""
         self._thread.close(self._api.close())
 
-    def _verdicts(self, texts: Sequence[str]) -> dict[str, Mark]:
-        """The marks of what is shown, by that."""
+    def verdicts(self, texts: Sequence[str]) -> dict[str, Mark]:
+        """The marks of what is shown, by that: from the cache, or by asking.
+
+        Args:
+            texts: What the model is shown, each once.
+
+        Raises:
+            BudgetError: The budget is spent; verdicts that came are in the cache.
+        """
         keys = {text: self._asker.key(text) for text in texts}
         kept = self._cache.get_many(list(keys.values()))
         marks: dict[str, Mark] = {}

@@ -12,7 +12,7 @@ from agents.tools.base import ToolFailure
 from agents.web.breaker import CircuitBreaker
 from evaluation.judging.config import JudgeConfig
 from evaluation.judging.marks import Grade, JudgeItem, Mark
-from evaluation.judging.prompts import judge_prompt
+from evaluation.judging.prompts import JudgePrompt, judge_prompt
 
 _TURN_TOKENS = 16
 """Bound of what a chat template puts around a message."""
@@ -49,17 +49,20 @@ class Asker:
     Args:
         config: The model, the prompt and its patience.
         api: The client.
+        prompt: What is asked in place of the configured prompt.
 
     Attributes:
         identity: Model and prompt; what marks carry.
     """
 
-    def __init__(self, config: JudgeConfig, api: ChatApi) -> None:
+    def __init__(
+        self, config: JudgeConfig, api: ChatApi, prompt: JudgePrompt | None = None
+    ) -> None:
         self._config = config
         self._api = api
-        self._prompt = judge_prompt(config.prompt)
+        self._prompt = judge_prompt(config.prompt) if prompt is None else prompt
         self._breaker = CircuitBreaker("the judge")
-        self.identity = f"{config.api.model} {config.prompt}@{self._prompt.digest}"
+        self.identity = f"{config.api.model} {self._prompt.name}@{self._prompt.digest}"
 
     def shown(self, item: JudgeItem) -> str:
         """What the model is shown of an item."""
