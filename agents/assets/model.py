@@ -16,6 +16,7 @@ from typing import Any
 
 from agents.assets.fetch import cache_dir, ensure_asset
 from agents.assets.files import ensure_folder
+from agents.assets.hub_errors import transport_error
 from agents.errors import AssetError, UsageError
 from agents.progress import progress
 
@@ -176,7 +177,6 @@ def _convert_bundled(folder: Path) -> None:
 
 
 def _from_hub(model: str) -> Path:
-    from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -196,7 +196,7 @@ def _from_hub(model: str) -> Path:
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise UsageError(f"there is no folder {model}, and no such model on the Hub") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, transport_error(), OSError) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise AssetError(
             f"there is no folder {model}, and the Hub gave no such model ({reason}); check the "

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agents.assets.fetch import cache_dir, ensure_asset
 from agents.assets.files import ensure_folder
+from agents.assets.hub_errors import transport_error
 from agents.errors import AssetError, UsageError
 from agents.progress import progress
 from evaluation.sources.known import FileAt, FileOfPackage, HubSet, KnownSet
@@ -107,7 +108,6 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
     """Turns what the Hub and `datasets` may say into one line, and keeps them quiet meanwhile."""
     import datasets
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
-    from httpx import HTTPError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
     from huggingface_hub.utils import logging as hub_logging
 
@@ -116,7 +116,7 @@ def _hub_errors(where: HubSet) -> Iterator[None]:
     hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
-    except (DatasetsError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
+    except (DatasetsError, HfHubHTTPError, transport_error(), OSError, ValueError) as error:
         if isinstance(error, GatedRepoError) or "gated dataset" in str(error):
             raise _gated(where) from error
         if isinstance(error, DatasetNotFoundError):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from agents.assets.hub_errors import transport_error
 from agents.assets.model import BUNDLED_MODEL, check_model_folder, ensure_model
 from agents.errors import AssetError, UsageError
 
@@ -88,6 +89,17 @@ def test_without_network_a_hub_id_is_one_clear_line(monkeypatch, tmp_path):
 
 
 @pytest.mark.assets
+def test_a_connection_that_breaks_is_one_clear_line(monkeypatch):
+    import huggingface_hub
+
+    def breaks(*_: object, **__: object) -> None:
+        raise transport_error()("the server hung up")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", breaks)
+    with pytest.raises(AssetError, match=r"\(the server hung up\); check the name and the network"):
+        ensure_model("somebody/model")
+
+
 def test_the_bundled_model_is_a_plain_folder():
     folder = ensure_model(BUNDLED_MODEL)
     check_model_folder(folder)

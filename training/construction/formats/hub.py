@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from types import ModuleType
 
+from agents.assets.hub_errors import transport_error
 from agents.errors import StoreError, UsageError
 from training.construction.formats.card import DATA_FILE
 
@@ -64,16 +64,6 @@ def push_dataset(
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         raise StoreError(f"the Hub refused {repo} with status {status}") from None
-    except (_transport_error(errors), OSError) as error:
+    except (transport_error(), OSError) as error:
         raise StoreError(f"the Hub could not be reached: {type(error).__name__}") from None
     return f"{(endpoint or api.endpoint).rstrip('/')}/datasets/{repo}"
-
-
-def _transport_error(errors: ModuleType) -> type[Exception]:
-    """What the Hub's client raises where a connection fails.
-
-    It is that of whichever HTTP library the client's version is built on, which is not ours to
-    depend on.
-    """
-    found: type[Exception] = errors.HTTPError
-    return found
