@@ -88,7 +88,6 @@ def test_without_network_a_hub_id_is_one_clear_line(monkeypatch, tmp_path):
     assert "network" in str(caught.value)
 
 
-@pytest.mark.assets
 def test_a_connection_that_breaks_is_one_clear_line(monkeypatch):
     import huggingface_hub
 
@@ -100,6 +99,7 @@ def test_a_connection_that_breaks_is_one_clear_line(monkeypatch):
         ensure_model("somebody/model")
 
 
+@pytest.mark.assets
 def test_the_bundled_model_is_a_plain_folder():
     folder = ensure_model(BUNDLED_MODEL)
     check_model_folder(folder)
