@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -130,7 +130,23 @@ def zombies(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Zombies:
     return Zombies((runs[0], parents[0]), (runs[1], parents[1]), killed_at)
 
 
-def test_a_worker_that_is_ended_takes_its_flows_along(site: Site, zombies: Zombies) -> None:
+@pytest.fixture(scope="module")
+def silent(site: Site) -> FlowRun:
+    """A run that is Running and was never heard of; another waits in its pool without worker."""
+    ensure_pool(site.client, Pool("train", "evolve-idle"), dry_run=False)
+    site.deploy("waiting_flows.waiting", "idle", "evolve-idle")
+    runs = [
+        site.start("waiting/idle", config={"store": {"uri": "/none"}}, context={"run": "none"})
+        for _ in range(2)
+    ]
+    site.client.set_flow_run_state(runs[0].id, Running(), force=True)
+    return runs[0]
+
+
+def test_a_worker_that_is_ended_takes_its_flows_along(
+    site: Site, zombies: Zombies, silent: FlowRun
+) -> None:
+    assert site.state(silent) == "Running"
     for run, parent in (zombies.left, zombies.lost):
         assert site.state(site.children(parent)[-1]) == "Running"
         assert run.record().status == "running"
@@ -252,18 +268,16 @@ def test_a_run_sends_out_anew_what_the_automation_crashed(site: Site, zombies: Z
     tell("worker SIGTERM, to Crashed", zombies.age_s(end))
 
 
-def test_status_sees_pools_late_runs_and_zombies(site: Site, run: Run) -> None:
-    """A run in a pool without worker, and one that is Running and was never heard of."""
-    ensure_pool(site.client, Pool("train", "evolve-idle"), dry_run=False)
-    site.deploy("waiting_flows.waiting", "idle", "evolve-idle")
-    config = {"store": {"uri": "/none"}}
-    for _ in range(2):
-        silent = site.start("waiting/idle", config=config, context={"run": "none"})
-    long_ago = datetime.now(UTC) - timedelta(seconds=2 * SILENCE_S)
-    site.client.set_flow_run_state(silent.id, Running(timestamp=long_ago), force=True)
+def test_status_sees_pools_late_runs_and_zombies(site: Site, run: Run, silent: FlowRun) -> None:
     wait_until(lambda: pools_of(site)["evolve-idle"].late == 1, 60.0, lambda: str(pools_of(site)))
+    # The server takes no time but its own for that of a state. What had been heard of and fell
+    # silent is crashed by the automation meanwhile.
+    wait_until(
+        lambda: zombies_of(site) == [str(silent.id)],
+        SILENCE_S + 60.0,
+        lambda: f"the zombies are {zombies_of(site)}",
+    )
     state = read_prefect(site.server.api_url)
-    assert [zombie.id for zombie in state.zombies] == [str(silent.id)]
     assert state.server_version == state.client_version
     idle = pools_of(site)["evolve-idle"]
     assert (idle.workers, idle.late, idle.running) == ((), 1, 1)
@@ -275,6 +289,10 @@ def test_status_sees_pools_late_runs_and_zombies(site: Site, run: Run) -> None:
     assert checks["zombie automation"]["status"] == "ok"
     assert checks["zombies"]["hint"] == f"prefect flow-run cancel {silent.id}"
     assert checks["pool evolve-idle"]["hint"] == "evolvesearch worker evolve-idle"
+
+
+def zombies_of(site: Site) -> list[str]:
+    return [zombie.id for zombie in read_prefect(site.server.api_url).zombies]
 
 
 def pools_of(site: Site) -> dict[str, PoolState]:
