@@ -12,15 +12,18 @@ from typing import Annotated, Any, TypeVar
 
 from prefect import Flow
 from prefect.utilities.callables import ParameterSchema, parameter_schema
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import GetPydanticSchema, WithJsonSchema
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 from flows.config import EvolutionConfig
 
 AnyFlow = TypeVar("AnyFlow", bound=Flow[..., Any])
 
-ConfigParameter = Annotated[
-    EvolutionConfig, PlainValidator(EvolutionConfig.model_validate), WithJsonSchema({})
-]
+# `PlainValidator` would take the schema of what it stands for along, for serialization.
+_Validated = GetPydanticSchema(
+    lambda _source, _handler: no_info_plain_validator_function(EvolutionConfig.model_validate)
+)
+ConfigParameter = Annotated[EvolutionConfig, _Validated, WithJsonSchema({})]
 """The type of a flow's parameter `config`.
 
 Prefect makes the schema of each flow's parameters, twice, when the flow is defined; that of the
