@@ -19,7 +19,7 @@ from agents.errors import UsageError
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.dispatch import perform
-from flows.form import config_last
+from flows.form import ConfigParameter, config_last
 from flows.iteration import iteration
 from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
@@ -165,7 +165,7 @@ def _flow_run_name() -> str:
     on_cancellation=[cancel_children],
 )
 def evolve(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     name: str = "",
     settings: dict[str, Any] = NO_SETTINGS,
     redo: tuple[StageName, ...] = (),

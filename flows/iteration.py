@@ -16,7 +16,7 @@ from evaluation.gate import GateDecision
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.dispatch import perform
-from flows.form import config_last
+from flows.form import ConfigParameter, config_last
 from flows.promotion import IterationResult, Standing
 from flows.stages import benchmark, filter_, rl, rollout, sft
 from tasks.artifacts import ArtifactStore
@@ -41,7 +41,7 @@ def _flow_run_name() -> str:
     on_cancellation=[cancel_children],
 )
 def iteration(
-    config: EvolutionConfig, context: StageContext, standing: Standing
+    config: ConfigParameter, context: StageContext, standing: Standing
 ) -> IterationResult:
     """Makes a candidate policy from the current one's own filtered rollouts, and judges it.
 

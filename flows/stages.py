@@ -11,8 +11,7 @@ from typing import Any
 from prefect import Task, flow, runtime
 from prefect.logging import get_run_logger
 
-from flows.config import EvolutionConfig
-from flows.form import config_last
+from flows.form import ConfigParameter, config_last
 from tasks.benchmark import score_policy
 from tasks.closed_book import find_known
 from tasks.cold_start import build_trajectories
@@ -54,7 +53,7 @@ def _part_run_name() -> str:
 
 @config_last
 @flow(name="construct", flow_run_name=_flow_run_name)
-def construct(config: EvolutionConfig, context: StageContext) -> References:
+def construct(config: ConfigParameter, context: StageContext) -> References:
     """Makes the web, the questions and the base policy.
 
     Args:
@@ -67,7 +66,7 @@ def construct(config: EvolutionConfig, context: StageContext) -> References:
 @config_last
 @flow(name="closed-book", flow_run_name=_flow_run_name)
 def closed_book(
-    config: EvolutionConfig, context: StageContext, questions: str, policy: str
+    config: ConfigParameter, context: StageContext, questions: str, policy: str
 ) -> References:
     """Finds the training questions that a policy answers without any tool.
 
@@ -83,7 +82,7 @@ def closed_book(
 @config_last
 @flow(name="cold-start", flow_run_name=_flow_run_name)
 def cold_start(
-    config: EvolutionConfig, context: StageContext, questions: str, policy: str
+    config: ConfigParameter, context: StageContext, questions: str, policy: str
 ) -> References:
     """Builds trajectories from known chains.
 
@@ -99,7 +98,7 @@ def cold_start(
 @config_last
 @flow(name="rollout", flow_run_name=_flow_run_name)
 def rollout(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     context: StageContext,
     questions: str,
     policy: str,
@@ -120,7 +119,7 @@ def rollout(
 @config_last
 @flow(name="rollout-part", flow_run_name=_part_run_name)
 def rollout_part(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     context: StageContext,
     questions: str,
     policy: str,
@@ -145,7 +144,7 @@ def rollout_part(
 @config_last
 @flow(name="filter", flow_run_name=_flow_run_name)
 def filter_(
-    config: EvolutionConfig, context: StageContext, questions: str, trajectories: str
+    config: ConfigParameter, context: StageContext, questions: str, trajectories: str
 ) -> References:
     """Rewards trajectories and keeps the best as training examples.
 
@@ -163,7 +162,7 @@ def filter_(
 
 @config_last
 @flow(name="sft", flow_run_name=_flow_run_name)
-def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: str) -> References:
+def sft(config: ConfigParameter, context: StageContext, policy: str, examples: str) -> References:
     """Fine-tunes a policy on kept trajectories; skipped where there are none.
 
     Args:
@@ -178,7 +177,7 @@ def sft(config: EvolutionConfig, context: StageContext, policy: str, examples: s
 @config_last
 @flow(name="rl", flow_run_name=_flow_run_name)
 def rl(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     context: StageContext,
     questions: str,
     policy: str,
@@ -202,7 +201,7 @@ def rl(
 @config_last
 @flow(name="benchmark", flow_run_name=_flow_run_name)
 def benchmark(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     context: StageContext,
     questions: str,
     policy: str,

@@ -19,7 +19,7 @@ from agents.progress import progress
 from flows.cancellation import cancel_children
 from flows.config import EvolutionConfig
 from flows.evolve import NO_SETTINGS, evolve
-from flows.form import config_last
+from flows.form import ConfigParameter, config_last
 from flows.prefect_runtime import prefect_session, require_named_server, without_heartbeat
 from flows.profiles import with_settings
 from flows.sweep_dispatch import dispatched_members
@@ -117,7 +117,7 @@ def _flow_run_name() -> str:
     on_cancellation=[cancel_children],
 )
 def sweep(
-    config: EvolutionConfig,
+    config: ConfigParameter,
     grid: dict[str, list[Any]] = NO_SETTINGS,
     configs: tuple[dict[str, Any], ...] = (),
     name: str = "sweep",
