@@ -80,6 +80,10 @@ def measure_run(store: Path, iterations: int, mode: str) -> dict[str, Any]:
         # Before the first iteration Prefect is imported and the heavy server started.
         "beside_s_by_iteration": {str(key): beside[key] for key in sorted(beside)},
         "s_per_iteration": statistics.median(beside[n] for n in range(1, iterations + 1)),
+        "beside_s_by_stage": {
+            f"{event.iteration} {event.stage} {event.subject}".strip(): gap
+            for (_, event), gap in zip(heard, gaps, strict=True)
+        },
         # The first stage waits for imports; workers have theirs in every gap.
         "s_per_stage": statistics.median(gaps[1:]),
         "most_s_per_stage": max(gaps[1:]),
@@ -165,6 +169,8 @@ def main() -> None:
                 f"{name:32} {run['wall_s']:10.2f} s, of which {run['num_stages']} stages "
                 f"{run['stages_s']:.2f} s, beside them {run['beside_s']:.2f} s"
             )
+            for stage, seconds in run["beside_s_by_stage"].items():
+                print(f"  before {stage:23} {seconds:10.2f} s")
     for stage in found.get("size", {}).get("stages", ()):
         print(
             f"rollout of {stage['questions']:,} questions: database "
