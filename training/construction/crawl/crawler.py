@@ -1,0 +1,322 @@
+"""The crawl: addresses from the frontier to the fetcher, pages to the record, links back again.
+
+One event loop fetches several pages at once and handles what came one after the other. Each visit
+is kept as soon as it has ended, so a crawl that was killed replays its record and goes on without
+fetching anything of it a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agents.config import VisitConfig
+from agents.errors import UsageError
+from agents.fetching.fetcher import Fetcher
+from agents.fetching.guard import Guard
+from agents.fetching.http_source import Redirect
+from agents.fetching.outcomes import (
+    CircuitOpen,
+    FetchedPage,
+    KindRefused,
+    PageMissing,
+    PageProblem,
+    PageRefused,
+    RobotsRefused,
+    TransientFailure,
+)
+from agents.fetching.reader import open_fetcher
+from agents.progress import progress
+from agents.web.facts.names import WIKI_ROOT
+from training.construction.crawl.addresses import canonical, host_of
+from training.construction.crawl.config import CrawlConfig
+from training.construction.crawl.duplicates import KnownTexts
+from training.construction.crawl.frontier import Frontier, Queued
+from training.construction.crawl.judging import PageJudge
+from training.construction.crawl.local_web import LocalPages
+from training.construction.crawl.scope import Scope
+from training.construction.crawl.turns import Turns
+from training.construction.crawl.visits import CrawlRecord, Reason, Visit
+
+_MOST_TRIES = 3
+
+
+class _RedirectCircleError(Exception):
+    """Addresses that are one to us lead to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlReport:
+    """How a crawl ended.
+
+    Attributes:
+        num_kept: Pages kept, those of earlier parts included.
+        num_visits: Addresses visited, likewise.
+        num_replayed: Visits that were on record when this part began.
+        num_bytes: Bytes of documents read, over all parts.
+        seconds: Time that this part took.
+        stopped_by: The limit that ended the crawl (`max_pages` and the like); empty where there was
+            nothing left to visit.
+        addresses: Distinct addresses by what became of them.
+        links: Links of visited pages by what became of them when they were found.
+    """
+
+    num_kept: int
+    num_visits: int
+    num_replayed: int
+    num_bytes: int
+    seconds: float
+    stopped_by: str
+    addresses: dict[Reason, int]
+    links: dict[Reason, int]
+
+
+async def crawl(
+    config: CrawlConfig,
+    visit: VisitConfig,
+    record: CrawlRecord,
+    site_url: str | None = None,
+    guard: Guard | None = None,
+) -> CrawlReport:
+    """Crawls the sites of some roots, or goes on with a crawl that was begun.
+
+    Args:
+        config: Where it begins, how far it goes and what it keeps.
+        visit: How pages are fetched: in mode `browser` by Chromium, in any other by plain requests;
+            pages of the open web need `live`.
+        record: Where visits are kept; what it holds already is not fetched again.
+        site_url: Address of the local web's site, for roots of the local web.
+        guard: Decides where connections may go; None: one that allows the site and
+            `visit.allow_origins` beside the public internet.
+
+    Raises:
+        UsageError: There are no roots, or one of them may not be visited.
+    """
+    site = [] if site_url is None else [site_url]
+    guard = guard or Guard([*site, *visit.allow_origins])
+    roots = [_checked_root(root, visit, site_url) for root in config.roots]
+    if not roots:
+        raise UsageError("a crawl needs at least one root address to begin at")
+    async with AsyncExitStack() as closing:
+        folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="crawl-"))
+        frontier = Frontier(config, Scope(roots, config.scope), Path(folder) / "frontier.sqlite")
+        closing.callback(frontier.close)
+        fetcher = open_fetcher(visit, guard, site_url, closing, outlines=True)
+        return await _Crawl(config, visit, record, frontier, fetcher, site_url).run(roots)
+
+
+def _checked_root(root: str, visit: VisitConfig, site_url: str | None) -> str:
+    try:
+        url = canonical(root)
+    except ValueError as error:
+        raise UsageError(f"a crawl cannot begin at {root!r}: {error}") from error
+    if url.startswith(WIKI_ROOT):
+        if site_url is None:
+            raise UsageError(f"{url} is a page of the local web, which is not served here")
+    elif not visit.live:
+        raise UsageError(f"{url} is not of the local web; allow others with agents.visit.live=true")
+    return url
+
+
+class _Crawl:
+    """One crawl under way."""
+
+    def __init__(
+        self,
+        config: CrawlConfig,
+        visit: VisitConfig,
+        record: CrawlRecord,
+        frontier: Frontier,
+        fetcher: Fetcher,
+        site_url: str | None,
+    ) -> None:
+        self._config = config
+        self._visit_config = visit
+        self._record = record
+        self._frontier = frontier
+        self._fetcher = fetcher
+        self._local = LocalPages(site_url)
+        self._turns = Turns(visit.max_per_host)
+        self._known = KnownTexts(frontier.database, config.duplicate_similarity)
+        self._judge = PageJudge(config, self._known, frontier, self._local)
+        self._links: Counter[Reason] = Counter()
+        self._num_kept = self._num_visits = self._num_bytes = 0
+
+    async def run(self, roots: list[str]) -> CrawlReport:
+        """Crawls until a limit is reached or nothing is left."""
+        start = time.monotonic()
+        for root in roots:
+            self._frontier.admit(root, 0)
+        for visit in self._record.finished():
+            # A page that could not be fetched then may be there now.
+            if visit.reason != Reason.FAILED:
+                self._apply(visit)
+        num_replayed = self._num_visits
+        running: set[asyncio.Task[None]] = set()
+        with progress("crawl", self._config.max_pages, "pages") as bar:
+            bar.advance(self._num_kept)
+            try:
+                while True:
+                    self._begin(running, start)
+                    if not running:
+                        if self._limit(0, start) or not self._frontier.num_queued():
+                            break
+                        await asyncio.sleep(self._turns.wait_s() or 0.0)
+                        continue
+                    before = self._num_kept
+                    done, running = await asyncio.wait(
+                        running,
+                        timeout=self._turns.wait_s(),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    for task in done:
+                        task.result()
+                    bar.advance(self._num_kept - before)
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+        return CrawlReport(
+            self._num_kept,
+            self._num_visits,
+            num_replayed,
+            self._num_bytes,
+            time.monotonic() - start,
+            self._limit(0, start) if self._frontier.num_queued() else "",
+            self._frontier.counts(),
+            dict(self._links.most_common()),
+        )
+
+    def _begin(self, running: set[asyncio.Task[None]], start: float) -> None:
+        """Begins as many visits as there are places, hosts whose turn it is, and pages allowed."""
+        while len(running) < self._config.at_once and not self._limit(len(running), start):
+            queued = self._frontier.take(self._turns.blocked())
+            if queued is None:
+                return
+            self._turns.begin(host_of(queued.url))
+            running.add(asyncio.create_task(self._visit(queued)))
+
+    def _limit(self, num_running: int, start: float) -> str:
+        """The limit that forbids one more visit beside those under way; empty where none does."""
+        config = self._config
+        if self._num_kept + num_running >= config.max_pages:
+            return "max_pages"
+        if self._num_visits + num_running >= config.max_visits:
+            return "max_visits"
+        if self._num_bytes >= config.max_total_bytes:
+            return "max_total_bytes"
+        if config.max_seconds is not None and time.monotonic() - start >= config.max_seconds:
+            return "max_seconds"
+        return ""
+
+    async def _visit(self, queued: Queued) -> None:
+        host = host_of(queued.url)
+        try:
+            found = await self._fetch(queued, host)
+        except CircuitOpen as error:
+            self._turns.rest(host, self._visit_config.host_rest_s)
+            if queued.num_tries < _MOST_TRIES:
+                self._frontier.put_back(queued.url)
+                return
+            self._keep(_failed(queued, Reason.FAILED, error))
+            return
+        except (PageProblem, TransientFailure, _RedirectCircleError) as error:
+            self._keep(_failed(queued, _reason_of(error), error))
+            return
+        finally:
+            self._turns.end(host)
+        self._handle(queued, found)
+
+    async def _fetch(self, queued: Queued, host: str) -> FetchedPage | Redirect:
+        address = self._local.to_fetch(queued.url)
+        self._turns.keep_distance(host, await self._fetcher.pause_s(address))
+        tried: set[str] = set()
+        while address not in tried and len(tried) <= self._visit_config.max_redirects:
+            tried.add(address)
+            found = await self._fetcher.fetch_here(address)
+            if not isinstance(found, Redirect) or self._canonical(found.url) != queued.url:
+                return found
+            # The site prefers another spelling of the same address; then it gets that.
+            address = found.url
+        raise _RedirectCircleError(f"it leads to itself by way of {address}")
+
+    def _handle(self, queued: Queued, found: FetchedPage | Redirect) -> None:
+        target = self._canonical(found.url)
+        if target == queued.url:
+            assert isinstance(found, FetchedPage)
+            self._keep(self._judge.judge(queued, found))
+            return
+        self._keep(self._moved(queued, target))
+        if isinstance(found, FetchedPage):
+            # A browser has followed the redirect by itself.
+            end = self._frontier.take_this(target)
+            if end is not None:
+                self._keep(self._judge.judge(end, found))
+
+    def _moved(self, queued: Queued, target: str) -> Visit:
+        """What becomes of an address that redirects to another one."""
+        num_redirects = queued.num_redirects + 1
+        detail = f"it redirects to {target}"
+        if self._frontier.meant_by(target) == queued.url:
+            return _failed(queued, Reason.REDIRECT_LOOP, detail)
+        if num_redirects > self._visit_config.max_redirects:
+            most = self._visit_config.max_redirects
+            return _failed(queued, Reason.REFUSED, f"it redirects more than {most} times")
+        # Admitted once more when the visit is applied, which changes nothing then.
+        reason = self._frontier.admit(target, queued.depth, queued.score, num_redirects)
+        if reason != Reason.QUEUED:
+            return _failed(queued, reason, detail)
+        moved = _failed(queued, Reason.REDIRECT, "")
+        return replace(moved, leads_to=target)
+
+    def _keep(self, visit: Visit) -> None:
+        visit = self._apply(visit)
+        self._record.keep(visit)
+
+    def _apply(self, visit: Visit) -> Visit:
+        """Lets a visit count, now or when it is replayed; returns it with its links' outcomes."""
+        self._frontier.finish(visit)
+        self._num_visits += 1
+        self._num_bytes += visit.num_bytes
+        if visit.reason == Reason.REDIRECT:
+            self._frontier.admit(visit.leads_to, visit.depth, visit.score, visit.num_redirects + 1)
+        if visit.reason == Reason.KEPT:
+            self._num_kept += 1
+            self._known.add(visit.url, visit.text_digest, visit.sketch)
+        links = self._judge.follow(visit)
+        self._links.update(link.reason for link in links)
+        return replace(visit, links=links)
+
+    def _canonical(self, url: str) -> str:
+        try:
+            return canonical(self._local.lasting(url))
+        except ValueError as error:
+            raise PageRefused(f"it redirects to {error}") from error
+
+
+def _failed(queued: Queued, reason: Reason, why: Exception | str) -> Visit:
+    return Visit(
+        queued.url,
+        queued.depth,
+        reason,
+        detail=str(why)[:300],
+        score=queued.score,
+        num_redirects=queued.num_redirects,
+    )
+
+
+def _reason_of(error: Exception) -> Reason:
+    kinds: list[tuple[type[Exception], Reason]] = [
+        (RobotsRefused, Reason.ROBOTS),
+        (KindRefused, Reason.NOT_HTML),
+        (PageRefused, Reason.REFUSED),
+        (PageMissing, Reason.MISSING),
+        (PageProblem, Reason.UNREADABLE),
+        (_RedirectCircleError, Reason.REDIRECT_LOOP),
+    ]
+    return next((reason for kind, reason in kinds if isinstance(error, kind)), Reason.FAILED)
