@@ -85,9 +85,7 @@ def _path(path: str) -> str:
             segments.append(part)
     folder = parts[-1] in ("", ".", "..") and segments
     tidy = "/" + "/".join(segments) + ("/" if folder else "")
-    without = _INDEX.sub("/", tidy)
-    # A folder named like an index page would lose one name after another.
-    return _path(without) if without != tidy else tidy
+    return _INDEX.sub("/", tidy)
 
 
 def _query(query: str) -> str:

@@ -18,6 +18,10 @@ SAYING_PLACES: tuple[Place, ...] = ("text", "list")
 """Places of links that stand among words."""
 
 
+# There are more ways than can be tried between pages of a hundred links.
+_MOST_STEPS = 2_000
+
+
 @dataclass(frozen=True, slots=True)
 class GraphStatistics:
     """Figures of a page graph.
@@ -137,14 +141,15 @@ def _walk(
     max_degree: int,
     places: Sequence[Place],
 ) -> tuple[PageEdge, ...]:
-    """A random path, going back where it leads nowhere; empty where there is none."""
+    """A random path, going back where it leads nowhere; empty where none is found."""
     visited, path = {start}, list[PageEdge]()
     choices = [_choices(graph, start, generator, places)]
-    while choices:
+    for _ in range(_MOST_STEPS):
         if not choices[-1]:
             choices.pop()
-            if path:
-                path.pop()
+            if not path:
+                break
+            visited.discard(path.pop().target)
             continue
         edge = choices[-1].pop()
         ends = len(path) + 1 == num_links
