@@ -34,8 +34,8 @@ from agents.web.html import path_of
 from agents.web.local import open_web
 from agents.web.site import WebSite
 from training.construction.crawl.config import CrawlConfig
-from training.construction.crawl.crawler import crawl
 from training.construction.crawl.graph import PageGraph
+from training.construction.crawl.run import crawl
 from training.construction.crawl.visits import Visit
 
 _SAMPLE_EVERY = 100
@@ -140,10 +140,11 @@ class Corpus:
 
     def __init__(self, path: Path) -> None:
         with lzma.open(path, "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
+            # Without their texts, which would count as memory of the crawl.
+            rows = [(r["id"], r["url"], r["links"]) for r in map(json.loads, file)]
         by_source = {page.source: page.url for page in _web(path).pages.values()}
-        self.urls = {row["id"]: by_source[row["url"]] for row in rows}
-        self.links = {self.urls[row["id"]]: [self.urls[i] for i in row["links"]] for row in rows}
+        self.urls = {row_id: by_source[source] for row_id, source, _ in rows}
+        self.links = {self.urls[i]: [self.urls[other] for other in links] for i, _, links in rows}
 
     def roots(self, first: str, further: bool) -> list[str]:
         """The page to begin at, and, where asked for, all that are needed to reach the rest."""

@@ -14,8 +14,8 @@ GERMAN = (
     "Hafen, wenn es dunkel ist oder der Nebel von der See kommt und sich auf die Stadt legt."
 )
 _TRAPS = """
-/maze/ /calendar/2024/01 /shop?sort=a /item?id=1 /copy/1 /copy/2 /near/1 /near/2 /image /file.zip /pdf
-/plain /german /loop /moved /chain/0 /spelling /private /500 /gone /noindex /nofollow /empty
+/maze/ /calendar/2024/01 /shop?sort=a /item?id=1 /copy/1 /copy/2 /near/1 /near/2 /image /file.zip
+/pdf /plain /german /loop /moved /chain/0 /spelling /private /500 /gone /noindex /nofollow /empty
 mailto:x@y.example javascript:void(0) https://elsewhere.example/ http://[broken
 /index.html?utm_source=x#top
 """

@@ -12,8 +12,8 @@ from hostile_site import NUM_ARTICLES
 from agents.config import VisitConfig
 from agents.errors import UsageError
 from training.construction.crawl.config import CrawlConfig
-from training.construction.crawl.crawler import crawl
 from training.construction.crawl.graph import PageGraph
+from training.construction.crawl.run import crawl
 from training.construction.crawl.visits import Reason
 
 pytestmark = pytest.mark.hostile

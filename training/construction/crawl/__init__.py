@@ -13,6 +13,6 @@
 | `visits` | the record of a crawl, and every reason for which an address is not kept |
 | `local_web` | pages of the local web by their lasting addresses |
 | `turns` | whose turn it is among hosts |
-| `crawler`, `judging` | the crawl itself; what becomes of one page |
+| `run`, `crawler`, `judging` | a crawl from its configuration; the loop; what becomes of a page |
 | `graph`, `paths` | the page graph; pairs, paths and hubs in it |
 """

@@ -8,17 +8,12 @@ fetching anything of it a second time.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from agents.config import VisitConfig
-from agents.errors import UsageError
 from agents.fetching.fetcher import Fetcher
-from agents.fetching.guard import Guard
 from agents.fetching.http_source import Redirect
 from agents.fetching.outcomes import (
     CircuitOpen,
@@ -30,16 +25,13 @@ from agents.fetching.outcomes import (
     RobotsRefused,
     TransientFailure,
 )
-from agents.fetching.reader import open_fetcher
 from agents.progress import progress
-from agents.web.facts.names import WIKI_ROOT
 from training.construction.crawl.addresses import canonical, host_of
 from training.construction.crawl.config import CrawlConfig
 from training.construction.crawl.duplicates import KnownTexts
 from training.construction.crawl.frontier import Frontier, Queued
 from training.construction.crawl.judging import PageJudge
 from training.construction.crawl.local_web import LocalPages
-from training.construction.crawl.scope import Scope
 from training.construction.crawl.turns import Turns
 from training.construction.crawl.visits import CrawlRecord, Reason, Visit
 
@@ -76,55 +68,17 @@ class CrawlReport:
     links: dict[Reason, int]
 
 
-async def crawl(
-    config: CrawlConfig,
-    visit: VisitConfig,
-    record: CrawlRecord,
-    site_url: str | None = None,
-    guard: Guard | None = None,
-) -> CrawlReport:
-    """Crawls the sites of some roots, or goes on with a crawl that was begun.
+class Crawler:
+    """One crawl under way.
 
     Args:
-        config: Where it begins, how far it goes and what it keeps.
-        visit: How pages are fetched: in mode `browser` by Chromium, in any other by plain requests;
-            pages of the open web need `live`.
-        record: Where visits are kept; what it holds already is not fetched again.
-        site_url: Address of the local web's site, for roots of the local web.
-        guard: Decides where connections may go; None: one that allows the site and
-            `visit.allow_origins` beside the public internet.
-
-    Raises:
-        UsageError: There are no roots, or one of them may not be visited.
+        config: How far it goes and what it keeps.
+        visit: How pages are fetched.
+        record: Where visits are kept.
+        frontier: What is known of addresses.
+        fetcher: Fetches pages with their outlines.
+        site_url: Address of the local web's site; None: there is none.
     """
-    site = [] if site_url is None else [site_url]
-    guard = guard or Guard([*site, *visit.allow_origins])
-    roots = [_checked_root(root, visit, site_url) for root in config.roots]
-    if not roots:
-        raise UsageError("a crawl needs at least one root address to begin at")
-    async with AsyncExitStack() as closing:
-        folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="crawl-"))
-        frontier = Frontier(config, Scope(roots, config.scope), Path(folder) / "frontier.sqlite")
-        closing.callback(frontier.close)
-        fetcher = open_fetcher(visit, guard, site_url, closing, outlines=True)
-        return await _Crawl(config, visit, record, frontier, fetcher, site_url).run(roots)
-
-
-def _checked_root(root: str, visit: VisitConfig, site_url: str | None) -> str:
-    try:
-        url = canonical(root)
-    except ValueError as error:
-        raise UsageError(f"a crawl cannot begin at {root!r}: {error}") from error
-    if url.startswith(WIKI_ROOT):
-        if site_url is None:
-            raise UsageError(f"{url} is a page of the local web, which is not served here")
-    elif not visit.live:
-        raise UsageError(f"{url} is not of the local web; allow others with agents.visit.live=true")
-    return url
-
-
-class _Crawl:
-    """One crawl under way."""
 
     def __init__(
         self,
@@ -148,7 +102,7 @@ class _Crawl:
         self._num_kept = self._num_visits = self._num_bytes = 0
 
     async def run(self, roots: list[str]) -> CrawlReport:
-        """Crawls until a limit is reached or nothing is left."""
+        """Crawls from canonical addresses until a limit is reached or nothing is left."""
         start = time.monotonic()
         for root in roots:
             self._frontier.admit(root, 0)

@@ -25,7 +25,6 @@ create table urls (
     num_redirects integer not null, num_tries integer not null, leads_to text not null
 );
 create index queue on urls (score desc, id) where state = 0;
-create index hosts on urls (host) where state = 0;
 create table counts (name text primary key, num integer not null) without rowid;
 """
 _QUEUED, _TAKEN, _FINISHED, _REFUSED = range(4)
@@ -194,11 +193,6 @@ class Frontier:
         """Addresses in the queue, those included that are being visited."""
         query = "select count(*) from urls where state in (0, 1)"
         return int(self.database.execute(query).fetchone()[0])
-
-    def hosts(self) -> list[str]:
-        """Hosts that have addresses in the queue."""
-        rows = self.database.execute("select distinct host from urls where state = 0").fetchall()
-        return [host for (host,) in rows]
 
     def counts(self) -> dict[Reason, int]:
         """How many addresses there are of each outcome."""

@@ -58,6 +58,7 @@ KNOWN_LANGUAGES: Final = frozenset(_WORDS) | {name for names in _SCRIPTS.values(
 """Languages that can be asked for."""
 
 _SAMPLE_CHARS = 6_000
+_LAST_LATIN = "\u02ff"
 _MIN_WORDS = 30
 _MIN_SHARE = 0.12
 # Related languages share words: the best must lead by this factor.
@@ -102,11 +103,12 @@ def language_of(text: str, declared: str = "") -> str:
 
 def _script_of(text: str) -> str:
     """The script of most letters that are not Latin; empty where most are Latin."""
-    letters = [c for c in text[:_SAMPLE_CHARS:3] if c.isalpha()]
-    foreign = Counter(_script(c) for c in letters if ord(c) > 0x2FF)
-    total = sum(foreign.values())
-    if not letters or total <= len(letters) / 2:
+    sample = text[:_SAMPLE_CHARS:3]
+    beyond_latin = [c for c in sample if c > _LAST_LATIN and c.isalpha()]
+    total = len(beyond_latin)
+    if not total or total <= sum(map(str.isalpha, sample)) / 2:
         return ""
+    foreign = Counter(map(_script, beyond_latin))
     # Japanese is known by its syllables, however many of its characters are Chinese.
     if foreign["HIRAGANA"] + foreign["KATAKANA"] > total / 20:
         return "HIRAGANA"
