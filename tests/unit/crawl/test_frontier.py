@@ -93,7 +93,7 @@ def test_hosts_whose_turn_it_is_not_are_passed_over(frontier):
     assert frontier.take(["x.example.com"]) is None
     assert frontier.take().url == "http://x.example.com/"
     frontier.put_back("http://x.example.com/")
-    assert frontier.take().num_tries == 1
+    assert frontier.take().url == "http://x.example.com/"
 
 
 def test_redirects_and_duplicates_stand_for_each_other(frontier):
@@ -236,16 +236,41 @@ def test_turns_of_hosts():
     assert turns.blocked() == []
     turns.begin("a")
     assert turns.blocked() == ["a"]
-    turns.end("a")
+    turns.end("a", answered=True)
     assert turns.blocked() == []
     turns.begin("b")
     turns.keep_distance("b", 5.0)
-    turns.end("b")
+    turns.end("b", answered=True)
     assert turns.blocked() == ["b"]
     assert turns.wait_s() == 5.0
     now[0] = 5.0
     assert turns.blocked() == []
     turns.begin("b")
     assert turns.blocked() == ["b"]
-    turns.rest("a", 9.0)
-    assert turns.blocked() == ["a", "b"]
+
+
+def test_a_host_that_keeps_failing_is_given_up():
+    now = [0.0]
+    turns = Turns(2, lambda: now[0])
+
+    def fail():
+        turns.begin("a")
+        turns.keep_distance("a", 0.0)
+        turns.rest("a", 10.0)
+        turns.end("a", answered=False)
+
+    for _ in range(3):
+        now[0] += 10.0
+        assert turns.blocked() == []
+        fail()
+        # Visits that were under way notice the same rest.
+        fail()
+        assert turns.wait_s() == 10.0
+    now[0] += 10.0
+    turns.begin("a")
+    turns.end("a", answered=True)
+    for _ in range(4):
+        fail()
+        now[0] += 10.0
+    assert turns.blocked() == ["a"]
+    assert turns.wait_s() is None

@@ -187,6 +187,19 @@ def test_a_site_that_rests_is_waited_for(crawl_site, site, monkeypatch):
     assert report.addresses[Reason.FAILED] == 1
 
 
+def test_hosts_that_keep_failing_are_given_up_and_left_in_the_queue(crawl_site, site):
+    roots = [f"{site.url}/500?number={number}" for number in range(7)]
+    visit = {"host_failures": 1, "host_rest_s": 0.05, "retries": 0, "max_per_host": 1}
+    report, record = crawl_site(visit=visit, roots=roots)
+    assert report.stopped_by == "failing_hosts"
+    assert {v.reason for v in record.visits} == {Reason.FAILED}
+    assert report.addresses == {
+        Reason.QUEUED: 7 - len(record.visits),
+        Reason.FAILED: len(record.visits),
+    }
+    assert 2 <= len(record.visits) < 7
+
+
 async def test_roots_that_cannot_be_crawled_are_said_in_a_line():
     record = ListRecord()
     for roots, visit, said in [

@@ -47,11 +47,11 @@ def web_of(rows, folder) -> LocalWeb:
     return LocalWeb(folder, "0" * 64, snippet_words=30)
 
 
-def crawl_web(web, roots, record=None, **changes):
+def crawl_web(web, roots, record=None, mode="http", **changes):
     record = record or ListRecord()
     config = CrawlConfig.model_validate({"roots": roots, **changes})
     with WebSite(web) as site:
-        visit = VisitConfig(mode="http")
+        visit = VisitConfig.model_validate({"mode": mode})
         return asyncio.run(crawl(config, visit, record, site.url)), record
 
 
@@ -131,3 +131,12 @@ def test_a_real_corpus_gives_its_own_links_back(tmp_path):
     assert {(edge.source, edge.target) for edge in graph.edges} == wanted
     assert report.num_kept == 120
     assert {visit.language for visit in record.visits if visit.reason == Reason.KEPT} == {"en"}
+
+
+@pytest.mark.browser
+def test_a_browser_finds_the_same_graph(web):
+    _, plain = crawl_web(web, ["http://wiki.local/Lyon"])
+    _, seen = crawl_web(web, ["http://wiki.local/Lyon"], mode="browser")
+    first, second = PageGraph.of(plain.finished), PageGraph.of(seen.finished)
+    assert set(first.edges) == set(second.edges)
+    assert {v.url: v.text for v in plain.visits} == {v.url: v.text for v in seen.visits}

@@ -35,8 +35,6 @@ from training.construction.crawl.local_web import LocalPages
 from training.construction.crawl.turns import Turns
 from training.construction.crawl.visits import CrawlRecord, Reason, Visit
 
-_MOST_TRIES = 3
-
 
 class _RedirectCircleError(Exception):
     """Addresses that are one to us lead to each other."""
@@ -52,8 +50,8 @@ class CrawlReport:
         num_replayed: Visits that were on record when this part began.
         num_bytes: Bytes of documents read, over all parts.
         seconds: Time that this part took.
-        stopped_by: The limit that ended the crawl (`max_pages` and the like); empty where there was
-            nothing left to visit.
+        stopped_by: The limit that ended the crawl (`max_pages` and the like), `failing_hosts` where
+            all that is left lies on hosts that kept failing; empty where there is nothing left.
         addresses: Distinct addresses by what became of them.
         links: Links of visited pages by what became of them when they were found.
     """
@@ -118,10 +116,17 @@ class Crawler:
                 while True:
                     self._begin(running, start)
                     if not running:
-                        if self._limit(0, start) or not self._frontier.num_queued():
+                        wait_s = self._turns.wait_s()
+                        if wait_s is None:
+                            # A host's time may have come meanwhile.
+                            self._begin(running, start)
+                            if not running:
+                                break
+                        elif self._limit(0, start):
                             break
-                        await asyncio.sleep(self._turns.wait_s() or 0.0)
-                        continue
+                        else:
+                            await asyncio.sleep(wait_s)
+                            continue
                     before = self._num_kept
                     done, running = await asyncio.wait(
                         running,
@@ -141,7 +146,7 @@ class Crawler:
             num_replayed,
             self._num_bytes,
             time.monotonic() - start,
-            self._limit(0, start) if self._frontier.num_queued() else "",
+            (self._limit(0, start) or "failing_hosts") if self._frontier.num_queued() else "",
             self._frontier.counts(),
             dict(self._links.most_common()),
         )
@@ -170,47 +175,47 @@ class Crawler:
 
     async def _visit(self, queued: Queued) -> None:
         host = host_of(queued.url)
+        answered = False
         try:
-            found = await self._fetch(queued, host)
-        except CircuitOpen as error:
+            found, url = await self._fetch(queued, host)
+            answered = True
+        except CircuitOpen:
             self._turns.rest(host, self._visit_config.host_rest_s)
-            if queued.num_tries < _MOST_TRIES:
-                self._frontier.put_back(queued.url)
-                return
-            self._keep(_failed(queued, Reason.FAILED, error))
+            self._frontier.put_back(queued.url)
             return
         except (PageProblem, TransientFailure, _RedirectCircleError) as error:
+            answered = not isinstance(error, TransientFailure)
             self._keep(_failed(queued, _reason_of(error), error))
             return
         finally:
-            self._turns.end(host)
-        self._handle(queued, found)
+            self._turns.end(host, answered)
+        self._handle(queued, found, url)
 
-    async def _fetch(self, queued: Queued, host: str) -> FetchedPage | Redirect:
+    async def _fetch(self, queued: Queued, host: str) -> tuple[FetchedPage | Redirect, str]:
+        """What is at an address, and the canonical address where that is or leads to."""
         address = self._local.to_fetch(queued.url)
         self._turns.keep_distance(host, await self._fetcher.pause_s(address))
         tried: set[str] = set()
         while address not in tried and len(tried) <= self._visit_config.max_redirects:
             tried.add(address)
             found = await self._fetcher.fetch_here(address)
-            if not isinstance(found, Redirect) or self._canonical(found.url) != queued.url:
-                return found
+            url = self._canonical(found.url)
+            if not isinstance(found, Redirect) or url != queued.url:
+                return found, url
             # The site prefers another spelling of the same address; then it gets that.
             address = found.url
         raise _RedirectCircleError(f"it leads to itself by way of {address}")
 
-    def _handle(self, queued: Queued, found: FetchedPage | Redirect) -> None:
-        target = self._canonical(found.url)
-        if target == queued.url:
-            assert isinstance(found, FetchedPage)
-            self._keep(self._judge.judge(queued, found))
-            return
-        self._keep(self._moved(queued, target))
+    def _handle(self, queued: Queued, found: FetchedPage | Redirect, url: str) -> None:
+        if url != queued.url:
+            self._keep(self._moved(queued, url))
+            # A browser has followed the redirect by itself, and has the page that it leads to.
+            there = None if isinstance(found, Redirect) else self._frontier.take_this(url)
+            if there is None:
+                return
+            queued = there
         if isinstance(found, FetchedPage):
-            # A browser has followed the redirect by itself.
-            end = self._frontier.take_this(target)
-            if end is not None:
-                self._keep(self._judge.judge(end, found))
+            self._keep(self._judge.judge(queued, found))
 
     def _moved(self, queued: Queued, target: str) -> Visit:
         """What becomes of an address that redirects to another one."""

@@ -22,7 +22,7 @@ _SCHEMA = """
 create table urls (
     id integer primary key, url text not null unique, host text not null, state integer not null,
     reason text not null, depth integer not null, score real not null,
-    num_redirects integer not null, num_tries integer not null, leads_to text not null
+    num_redirects integer not null, leads_to text not null
 );
 create index queue on urls (score desc, id) where state = 0;
 create table counts (name text primary key, num integer not null) without rowid;
@@ -42,14 +42,12 @@ class Queued:
         depth: Fewest links from a root to it that are known.
         score: Its score.
         num_redirects: Redirects that led to it.
-        num_tries: How often it was taken and put back.
     """
 
     url: str
     depth: int
     score: float
     num_redirects: int
-    num_tries: int
 
 
 class Frontier:
@@ -130,7 +128,7 @@ class Frontier:
         """
         marks = ", ".join("?" * len(blocked))
         row = self.database.execute(
-            "select id, url, depth, score, num_redirects, num_tries from urls where state = 0"  # noqa: S608
+            "select id, url, depth, score, num_redirects from urls where state = 0"  # noqa: S608
             f" and host not in ({marks}) order by score desc, id limit 1",
             tuple(blocked),
         ).fetchone()
@@ -143,8 +141,7 @@ class Frontier:
     def take_this(self, url: str) -> Queued | None:
         """Takes a certain address out of the queue; None where it is not in it."""
         row = self.database.execute(
-            "select id, url, depth, score, num_redirects, num_tries from urls "
-            "where url = ? and state = 0",
+            "select id, url, depth, score, num_redirects from urls where url = ? and state = 0",
             (url,),
         ).fetchone()
         if row is None:
@@ -154,9 +151,7 @@ class Frontier:
 
     def put_back(self, url: str) -> None:
         """Queues a taken address again."""
-        self.database.execute(
-            "update urls set state = ?, num_tries = num_tries + 1 where url = ?", (_QUEUED, url)
-        )
+        self.database.execute("update urls set state = ? where url = ?", (_QUEUED, url))
 
     def finish(self, visit: Visit) -> None:
         """Notes what became of an address, queued or not."""
@@ -214,8 +209,8 @@ class Frontier:
     ) -> None:
         host = "" if reason == Reason.MALFORMED else host_of(url)
         self.database.execute(
-            "insert into urls (url, host, state, reason, depth, score, num_redirects, num_tries, "
-            "leads_to) values (?, ?, ?, ?, ?, ?, ?, 0, '')",
+            "insert into urls (url, host, state, reason, depth, score, num_redirects, "
+            "leads_to) values (?, ?, ?, ?, ?, ?, ?, '')",
             (url, host, _state(reason), reason, depth, score, num_redirects),
         )
 

@@ -6,14 +6,20 @@ and a page's time limit does not run while it waits.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_MOST_RESTS = 3
+"""Rests in a row after which a host is given up for this part of a crawl."""
 
 
 @dataclass(slots=True)
 class _Host:
     num_running: int = 0
+    num_rests: int = 0
+    rests_until: float = 0.0
     pause_s: float | None = None
     free_at: float = 0.0
 
@@ -44,13 +50,22 @@ class Turns:
         known.free_at = max(known.free_at, self._clock() + pause_s)
 
     def rest(self, host: str, seconds: float) -> None:
-        """A host is to be left alone for a while."""
-        known = self._hosts.setdefault(host, _Host())
-        known.free_at = max(known.free_at, self._clock() + seconds)
+        """A host keeps failing: it is left alone for a while, and after some rests for good."""
+        known = self._hosts[host]
+        now = self._clock()
+        # Several visits may notice the same rest.
+        if known.rests_until <= now:
+            known.num_rests += 1
+            known.rests_until = now + seconds
+        given_up = known.num_rests > _MOST_RESTS
+        known.free_at = math.inf if given_up else max(known.free_at, now + seconds)
 
-    def end(self, host: str) -> None:
-        """A visit to a host has ended."""
-        self._hosts[host].num_running -= 1
+    def end(self, host: str, answered: bool) -> None:
+        """A visit to a host has ended; `answered`: with an answer of whatever kind."""
+        known = self._hosts[host]
+        known.num_running -= 1
+        if answered:
+            known.num_rests = 0
 
     def blocked(self) -> list[str]:
         """Hosts whose turn it is not.
@@ -66,7 +81,7 @@ class Turns:
         waiting = [
             known.free_at - now
             for known in self._hosts.values()
-            if known.free_at > now and known.num_running < self._max_per_host
+            if now < known.free_at < math.inf and known.num_running < self._max_per_host
         ]
         return min(waiting, default=None)
 
