@@ -52,7 +52,7 @@ def registrable_domain(host: str) -> str:
     else:
         return host
     found = get_tld(name, as_object=True, fail_silently=True, fix_protocol=True)
-    return getattr(found, "fld", None) or host
+    return str(getattr(found, "fld", None) or host)
 
 
 def _folder(url: str) -> str:
