@@ -22,7 +22,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with served(options.corpus) as site_url, tempfile.TemporaryDirectory() as folder:
         record = FileRecord(Path(folder) / "visits.pickle")
-        rows.append(measure(options, roots, record, site_url))
+        rows.append(alone(measure, options, roots, record, site_url))
         recovery = truth.compare(record) if not options.as_foreign else {}
         first = site_url + path_of(roots[0])
         if not options.no_plain:
-            rows.append(asyncio.run(plain_loop(first, options.at_once, options.pages)))
+            rows.append(alone(run_plain_loop, first, options.at_once, options.pages))
         if options.scrapy:
             rows.append(scrapy(options.scrapy, first, options.at_once, options.pages))
     ratios = {row["name"]: rows[0]["pages_per_s"] / row["pages_per_s"] for row in rows[1:]}
@@ -118,18 +119,18 @@ class FileRecord:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("wb")
         self.num = 0
         self.memory_mib: list[float] = []
 
     def finished(self) -> Iterator[Visit]:
-        self._file.flush()
-        with self._path.open("rb") as file:
-            for _ in range(self.num):
-                yield pickle.load(file)
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                while file.peek(1):
+                    yield pickle.load(file)
 
     def keep(self, visit: Visit) -> None:
-        pickle.dump(visit, self._file)
+        with self._path.open("ab") as file:
+            pickle.dump(visit, file)
         self.num += 1
         if self.num % _SAMPLE_EVERY == 0:
             self.memory_mib.append(_resident_mib())
@@ -188,6 +189,13 @@ class Corpus:
         return dict(counts.most_common())
 
 
+def alone(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Runs in a process of its own, so that memory is that of the crawl alone."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(work, *arguments).result()
+
+
 def measure(
     options: argparse.Namespace, roots: list[str], record: FileRecord, site_url: str
 ) -> dict[str, Any]:
@@ -217,6 +225,10 @@ def measure(
         "addresses": report.addresses,
         "stopped_by": report.stopped_by,
     }
+
+
+def run_plain_loop(root: str, at_once: int, most: int) -> dict[str, Any]:
+    return asyncio.run(plain_loop(root, at_once, most))
 
 
 async def plain_loop(root: str, at_once: int, most: int) -> dict[str, Any]:

@@ -28,10 +28,12 @@ _TRACKING = re.compile(
     re.IGNORECASE,
 )
 _SESSION = re.compile(
-    r"(?:php|j|asp|zend?)?_?sess(?:ion)?(?:_?id)?|phpsessid|jsessionid|aspsessionid\w*|sid|oscsid"
-    r"|zenid|cfid|cftoken|s_?id|visitor_?id",
+    r"(?:php|j|asp|zend?_?)?sess(?:ion)?_?id\w*|oscsid|zenid|cfid|cftoken|visitor_?id",
     re.IGNORECASE,
 )
+# These name a story, a section or a talk elsewhere; a visitor's session has a long value.
+_PERHAPS_SESSION = re.compile(r"s_?id|sess|session|token", re.IGNORECASE)
+_TOKEN = re.compile(r"(?=[^=]*\d)[0-9A-Za-z_-]{16,}")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
@@ -93,9 +95,15 @@ def _query(query: str) -> str:
     for part in re.split("[&;]", query):
         name, equals, value = part.partition("=")
         name, value = _encoded(name), _encoded(value)
-        if name and not _TRACKING.fullmatch(name) and not _SESSION.fullmatch(name):
+        if name and not _is_of_the_visitor(name, value):
             kept.add((name, equals, value))
     return "&".join("".join(part) for part in sorted(kept))
+
+
+def _is_of_the_visitor(name: str, value: str) -> bool:
+    if _TRACKING.fullmatch(name) or _SESSION.fullmatch(name):
+        return True
+    return bool(_PERHAPS_SESSION.fullmatch(name) and _TOKEN.fullmatch(value))
 
 
 def _encoded(text: str) -> str:
