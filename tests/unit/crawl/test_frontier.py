@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,14 +17,14 @@ from training.construction.crawl.visits import Reason, Visit
 ROOT = "http://example.com/"
 
 
-def frontier_in(folder, **changes):
+def open_frontier(**changes):
     config = CrawlConfig.model_validate({"scope": "domain", **changes})
-    return Frontier(config, Scope([ROOT], config.scope), Path(folder) / "frontier.sqlite")
+    return Frontier(config, Scope([ROOT], config.scope))
 
 
 @pytest.fixture
-def frontier(tmp_path):
-    opened = frontier_in(tmp_path)
+def frontier():
+    opened = open_frontier()
     yield opened
     opened.close()
 
@@ -43,42 +40,41 @@ ADMISSIONS = st.tuples(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.one_of(ADMISSIONS, st.just("take")), max_size=40))
 def test_it_does_what_a_plain_model_does(steps):
-    with TemporaryDirectory() as folder:
-        frontier = frontier_in(folder, max_depth=2)
-        queue: dict[str, float] = {}
-        order: dict[str, int] = {}
-        done: set[str] = set()
-        for step in steps:
-            if step == "take":
-                best = min(queue, key=lambda url: (-queue[url], order[url]), default=None)
-                taken = frontier.take()
-                assert (taken and taken.url) == best
-                if best is not None:
-                    assert taken.score == pytest.approx(queue.pop(best))
-                    done.add(best)
-                continue
-            name, host, depth, score = step
-            url = f"http://{host}/{name}"
-            reason = frontier.admit(url, depth, score)
-            order.setdefault(url, len(order))
-            if host == "other.com":
-                assert reason == Reason.OFF_SITE
-            elif url in done:
-                assert reason == Reason.QUEUED
-            elif url in queue:
-                queue[url] = joined_score(queue[url], score)
-            elif depth > 2:
-                assert reason == Reason.TOO_DEEP
-            else:
-                assert reason == Reason.QUEUED
-                queue[url] = score
-        assert frontier.num_queued() == len(queue) + len(done)
-        assert sum(frontier.counts().values()) == len(order)
-        frontier.close()
+    frontier = open_frontier(max_depth=2)
+    queue: dict[str, float] = {}
+    order: dict[str, int] = {}
+    done: set[str] = set()
+    for step in steps:
+        if step == "take":
+            best = min(queue, key=lambda url: (-queue[url], order[url]), default=None)
+            taken = frontier.take()
+            assert (taken and taken.url) == best
+            if best is not None:
+                assert taken.score == pytest.approx(queue.pop(best))
+                done.add(best)
+            continue
+        name, host, depth, score = step
+        url = f"http://{host}/{name}"
+        reason = frontier.admit(url, depth, score)
+        order.setdefault(url, len(order))
+        if host == "other.com":
+            assert reason == Reason.OFF_SITE
+        elif url in done:
+            assert reason == Reason.QUEUED
+        elif url in queue:
+            queue[url] = joined_score(queue[url], score)
+        elif depth > 2:
+            assert reason == Reason.TOO_DEEP
+        else:
+            assert reason == Reason.QUEUED
+            queue[url] = score
+    assert frontier.num_queued() == len(queue) + len(done)
+    assert sum(frontier.counts().values()) == len(order)
+    frontier.close()
 
 
-def test_a_page_too_far_away_is_queued_once_a_shorter_way_is_known(tmp_path):
-    frontier = frontier_in(tmp_path, max_depth=2)
+def test_a_page_too_far_away_is_queued_once_a_shorter_way_is_known():
+    frontier = open_frontier(max_depth=2)
     assert frontier.admit(f"{ROOT}a", 3) == Reason.TOO_DEEP
     assert frontier.take() is None
     assert frontier.admit(f"{ROOT}a", 2) == Reason.QUEUED
@@ -163,8 +159,8 @@ def test_dates(url, dated):
     assert is_dated(ROOT + url) is dated
 
 
-def test_endless_spaces_are_cut_off_by_number(tmp_path):
-    frontier = frontier_in(tmp_path, max_dates=3, max_queries_per_path=4, max_per_template=5)
+def test_endless_spaces_are_cut_off_by_number():
+    frontier = open_frontier(max_dates=3, max_queries_per_path=4, max_per_template=5)
     counted = {
         Reason.CALENDAR: [f"{ROOT}c/20{year}/01" for year in range(20, 30)],
         Reason.ENDLESS_QUERY: [f"{ROOT}s?q={c}" for c in "abcdefghij"],

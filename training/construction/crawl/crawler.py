@@ -106,8 +106,13 @@ class Crawler:
             self._frontier.admit(root, 0)
         for visit in self._record.finished():
             # A page that could not be fetched then may be there now.
-            if visit.reason != Reason.FAILED:
-                self._apply(visit)
+            if visit.reason == Reason.FAILED:
+                continue
+            if visit.reason == Reason.REDIRECT:
+                self._frontier.admit(
+                    visit.leads_to, visit.depth, visit.score, visit.num_redirects + 1
+                )
+            self._apply(visit)
         num_replayed = self._num_visits
         running: set[asyncio.Task[None]] = set()
         with progress("crawl", self._config.max_pages, "pages") as bar:
@@ -226,7 +231,6 @@ class Crawler:
         if num_redirects > self._visit_config.max_redirects:
             most = self._visit_config.max_redirects
             return _failed(queued, Reason.REFUSED, f"it redirects more than {most} times")
-        # Admitted once more when the visit is applied, which changes nothing then.
         reason = self._frontier.admit(target, queued.depth, queued.score, num_redirects)
         if reason != Reason.QUEUED:
             return _failed(queued, reason, detail)
@@ -242,8 +246,6 @@ class Crawler:
         self._frontier.finish(visit)
         self._num_visits += 1
         self._num_bytes += visit.num_bytes
-        if visit.reason == Reason.REDIRECT:
-            self._frontier.admit(visit.leads_to, visit.depth, visit.score, visit.num_redirects + 1)
         if visit.reason == Reason.KEPT:
             self._num_kept += 1
             self._known.add(visit.url, visit.text_digest, visit.sketch)

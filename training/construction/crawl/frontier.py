@@ -1,7 +1,8 @@
 """What a crawl knows of addresses: which are queued, in which order, and what became of the rest.
 
-It lies in an SQLite file of its own, so that memory stays flat however many addresses there are.
-The file is scratch: it is built again from the record of visits, which alone is kept.
+It lies in a private SQLite file, so that memory stays flat however many addresses there are. The
+file is scratch and has no name: it is gone with the process, and is built again from the record of
+visits, which alone is kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from training.construction.crawl.addresses import host_of
 from training.construction.crawl.config import CrawlConfig
@@ -56,16 +56,16 @@ class Frontier:
     Args:
         config: Limits.
         scope: Which addresses belong to the roots' sites.
-        path: The file to make.
     """
 
-    def __init__(self, config: CrawlConfig, scope: Scope, path: Path) -> None:
+    def __init__(self, config: CrawlConfig, scope: Scope) -> None:
         self._config = config
         self._scope = scope
-        self.database = sqlite3.connect(path, isolation_level=None)
+        # A temporary database: what the cache does not hold is written to an unnamed file.
+        self.database = sqlite3.connect("", isolation_level=None)
         self.database.execute("pragma journal_mode = off")
         self.database.execute("pragma synchronous = off")
-        self.database.execute("pragma locking_mode = exclusive")
+        self.database.execute("pragma temp_store = file")
         self.database.execute(f"pragma cache_size = -{_CACHE_KIB}")
         self.database.executescript(_SCHEMA)
         # One transaction for all: nobody else reads the file, and nothing of it is to outlive us.

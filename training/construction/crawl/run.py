@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from agents.config import VisitConfig
 from agents.errors import UsageError
@@ -46,8 +44,7 @@ async def crawl(
     if not roots:
         raise UsageError("a crawl needs at least one root address to begin at")
     async with AsyncExitStack() as closing:
-        folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="crawl-"))
-        frontier = Frontier(config, Scope(roots, config.scope), Path(folder) / "frontier.sqlite")
+        frontier = Frontier(config, Scope(roots, config.scope))
         closing.callback(frontier.close)
         fetcher = open_fetcher(visit, guard, site_url, closing, outlines=True)
         return await Crawler(config, visit, record, frontier, fetcher, site_url).run(roots)
