@@ -13,7 +13,7 @@ from hostile_site import HostileSite
 
 from agents.config import VisitConfig
 from training.construction.crawl.config import CrawlConfig
-from training.construction.crawl.crawler import CrawlReport
+from training.construction.crawl.report import CrawlReport
 from training.construction.crawl.run import crawl
 
 FAST = {"mode": "http", "live": True, "interval_s": 0.0, "retry_wait_s": 0.0, "retries": 1}

@@ -14,5 +14,6 @@
 | `local_web` | pages of the local web by their lasting addresses |
 | `turns` | whose turn it is among hosts |
 | `run`, `crawler`, `judging` | a crawl from its configuration; the loop; what becomes of a page |
+| `report` | how a crawl ended |
 | `graph`, `paths` | the page graph; pairs, paths and hubs in it |
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agents.config import VisitConfig
 from agents.fetching.fetcher import Fetcher
@@ -18,11 +18,8 @@ from agents.fetching.http_source import Redirect
 from agents.fetching.outcomes import (
     CircuitOpen,
     FetchedPage,
-    KindRefused,
-    PageMissing,
     PageProblem,
     PageRefused,
-    RobotsRefused,
     TransientFailure,
 )
 from agents.progress import progress
@@ -30,40 +27,16 @@ from training.construction.crawl.addresses import canonical, host_of
 from training.construction.crawl.config import CrawlConfig
 from training.construction.crawl.duplicates import KnownTexts
 from training.construction.crawl.frontier import Frontier, Queued
-from training.construction.crawl.judging import PageJudge
+from training.construction.crawl.judging import (
+    PageJudge,
+    RedirectCircleError,
+    failed_visit,
+    reason_of,
+)
 from training.construction.crawl.local_web import LocalPages
+from training.construction.crawl.report import CrawlReport
 from training.construction.crawl.turns import Turns
 from training.construction.crawl.visits import CrawlRecord, Reason, Visit
-
-
-class _RedirectCircleError(Exception):
-    """Addresses that are one to us lead to each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrawlReport:
-    """How a crawl ended.
-
-    Attributes:
-        num_kept: Pages kept, those of earlier parts included.
-        num_visits: Addresses visited, likewise.
-        num_replayed: Visits that were on record when this part began.
-        num_bytes: Bytes of documents read, over all parts.
-        seconds: Time that this part took.
-        stopped_by: The limit that ended the crawl (`max_pages` and the like), `failing_hosts` where
-            all that is left lies on hosts that kept failing; empty where there is nothing left.
-        addresses: Distinct addresses by what became of them.
-        links: Links of visited pages by what became of them when they were found.
-    """
-
-    num_kept: int
-    num_visits: int
-    num_replayed: int
-    num_bytes: int
-    seconds: float
-    stopped_by: str
-    addresses: dict[Reason, int]
-    links: dict[Reason, int]
 
 
 class Crawler:
@@ -188,9 +161,9 @@ class Crawler:
             self._turns.rest(host, self._visit_config.host_rest_s)
             self._frontier.put_back(queued.url)
             return
-        except (PageProblem, TransientFailure, _RedirectCircleError) as error:
+        except (PageProblem, TransientFailure, RedirectCircleError) as error:
             answered = not isinstance(error, TransientFailure)
-            self._keep(_failed(queued, _reason_of(error), error))
+            self._keep(failed_visit(queued, reason_of(error), error))
             return
         finally:
             self._turns.end(host, answered)
@@ -209,7 +182,7 @@ class Crawler:
                 return found, url
             # The site prefers another spelling of the same address; then it gets that.
             address = found.url
-        raise _RedirectCircleError(f"it leads to itself by way of {address}")
+        raise RedirectCircleError(f"it leads to itself by way of {address}")
 
     def _handle(self, queued: Queued, found: FetchedPage | Redirect, url: str) -> None:
         if url != queued.url:
@@ -227,14 +200,14 @@ class Crawler:
         num_redirects = queued.num_redirects + 1
         detail = f"it redirects to {target}"
         if self._frontier.meant_by(target) == queued.url:
-            return _failed(queued, Reason.REDIRECT_LOOP, detail)
+            return failed_visit(queued, Reason.REDIRECT_LOOP, detail)
         if num_redirects > self._visit_config.max_redirects:
             most = self._visit_config.max_redirects
-            return _failed(queued, Reason.REFUSED, f"it redirects more than {most} times")
+            return failed_visit(queued, Reason.REFUSED, f"it redirects more than {most} times")
         reason = self._frontier.admit(target, queued.depth, queued.score, num_redirects)
         if reason != Reason.QUEUED:
-            return _failed(queued, reason, detail)
-        moved = _failed(queued, Reason.REDIRECT, "")
+            return failed_visit(queued, reason, detail)
+        moved = failed_visit(queued, Reason.REDIRECT, "")
         return replace(moved, leads_to=target)
 
     def _keep(self, visit: Visit) -> None:
@@ -258,26 +231,3 @@ class Crawler:
             return canonical(self._local.lasting(url))
         except ValueError as error:
             raise PageRefused(f"it redirects to {error}") from error
-
-
-def _failed(queued: Queued, reason: Reason, why: Exception | str) -> Visit:
-    return Visit(
-        queued.url,
-        queued.depth,
-        reason,
-        detail=str(why)[:300],
-        score=queued.score,
-        num_redirects=queued.num_redirects,
-    )
-
-
-def _reason_of(error: Exception) -> Reason:
-    kinds: list[tuple[type[Exception], Reason]] = [
-        (RobotsRefused, Reason.ROBOTS),
-        (KindRefused, Reason.NOT_HTML),
-        (PageRefused, Reason.REFUSED),
-        (PageMissing, Reason.MISSING),
-        (PageProblem, Reason.UNREADABLE),
-        (_RedirectCircleError, Reason.REDIRECT_LOOP),
-    ]
-    return next((reason for kind, reason in kinds if isinstance(error, kind)), Reason.FAILED)

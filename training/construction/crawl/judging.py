@@ -1,8 +1,15 @@
-"""What becomes of one page, and of the links on it."""
+"""What becomes of one page and of the links on it, or of an address that gave none."""
 
 from __future__ import annotations
 
-from agents.fetching.outcomes import FetchedPage
+from agents.fetching.outcomes import (
+    FetchedPage,
+    KindRefused,
+    PageMissing,
+    PageProblem,
+    PageRefused,
+    RobotsRefused,
+)
 from agents.fetching.outline import Outline
 from training.construction.crawl.addresses import canonical
 from training.construction.crawl.config import CrawlConfig
@@ -16,6 +23,10 @@ from training.construction.crawl.visits import FoundLink, Reason, Visit
 _LINKS_FOLLOWED = frozenset({Reason.KEPT, Reason.NO_TEXT, Reason.NOINDEX})
 # These say nothing about the address that is linked to.
 _OF_THE_PAGE = frozenset({Reason.MALFORMED, Reason.NOFOLLOW, Reason.TOO_MANY_LINKS})
+
+
+class RedirectCircleError(Exception):
+    """Addresses that are one to us lead to each other."""
 
 
 class PageJudge:
@@ -129,3 +140,28 @@ class PageJudge:
             if known is None or better:
                 found[url] = FoundLink(url, link.anchor, link.context, link.place, reason)
         return tuple(found.values())
+
+
+def failed_visit(queued: Queued, reason: Reason, why: Exception | str) -> Visit:
+    """The visit of an address that gave no page."""
+    return Visit(
+        queued.url,
+        queued.depth,
+        reason,
+        detail=str(why)[:300],
+        score=queued.score,
+        num_redirects=queued.num_redirects,
+    )
+
+
+def reason_of(error: Exception) -> Reason:
+    """What becomes of an address whose page could not be fetched."""
+    kinds: list[tuple[type[Exception], Reason]] = [
+        (RobotsRefused, Reason.ROBOTS),
+        (KindRefused, Reason.NOT_HTML),
+        (PageRefused, Reason.REFUSED),
+        (PageMissing, Reason.MISSING),
+        (PageProblem, Reason.UNREADABLE),
+        (RedirectCircleError, Reason.REDIRECT_LOOP),
+    ]
+    return next((reason for kind, reason in kinds if isinstance(error, kind)), Reason.FAILED)

@@ -11,8 +11,9 @@ from agents.fetching.reader import open_fetcher
 from agents.web.facts.names import WIKI_ROOT
 from training.construction.crawl.addresses import canonical
 from training.construction.crawl.config import CrawlConfig
-from training.construction.crawl.crawler import Crawler, CrawlReport
+from training.construction.crawl.crawler import Crawler
 from training.construction.crawl.frontier import Frontier
+from training.construction.crawl.report import CrawlReport
 from training.construction.crawl.scope import Scope
 from training.construction.crawl.visits import CrawlRecord
 
