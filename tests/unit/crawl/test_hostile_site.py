@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from crawl_record import FileRecord, ListRecord
-from hostile_site import NUM_ARTICLES
+from hostile_site import NUM_ARTICLES, _SiteHandler, page
 
 from agents.config import VisitConfig
 from agents.errors import UsageError
+from agents.fetching.outline import MAX_LINKS
 from training.construction.crawl.config import CrawlConfig
 from training.construction.crawl.graph import PageGraph
 from training.construction.crawl.run import crawl
@@ -135,6 +136,14 @@ def test_depth_and_links_are_limited(crawl_site):
     assert {visit.depth for visit in record.visits} == {0, 1}
     assert report.addresses[Reason.TOO_DEEP] > 0
     assert report.links[Reason.TOO_MANY_LINKS] > 5
+
+
+def test_links_that_are_not_even_read_are_counted(crawl_site, site, monkeypatch):
+    many = page("many", *(f"/article/{n % NUM_ARTICLES}?n={n}" for n in range(MAX_LINKS + 50)))
+    monkeypatch.setattr(_SiteHandler, "page_home", lambda self: self.answer(many))
+    report, record = crawl_site(max_pages=1, max_links=10)
+    assert len(record.visits[0].links) == MAX_LINKS
+    assert report.links[Reason.TOO_MANY_LINKS] == MAX_LINKS + 50 - 10
 
 
 def test_a_crawl_that_was_interrupted_fetches_nothing_again(crawl_site, site):

@@ -224,6 +224,8 @@ class Crawler:
             self._known.add(visit.url, visit.text_digest, visit.sketch)
         links = self._judge.follow(visit)
         self._links.update(link.reason for link in links)
+        if visit.num_unread_links:
+            self._links[Reason.TOO_MANY_LINKS] += visit.num_unread_links
         return replace(visit, links=links)
 
     def _canonical(self, url: str) -> str:

@@ -70,6 +70,7 @@ class PageJudge:
                 leads_to, similarity = self._known.near(sketch)
                 if leads_to:
                     reason, detail = Reason.NEAR_DUPLICATE, f"similarity {similarity:.2f}"
+        followed = page.outline if reason in _LINKS_FOLLOWED else None
         return Visit(
             url=queued.url,
             depth=queued.depth,
@@ -84,9 +85,8 @@ class PageJudge:
             num_bytes=page.num_bytes,
             score=queued.score,
             num_redirects=queued.num_redirects,
-            links=self._links(queued.url, page.outline)
-            if page.outline and reason in _LINKS_FOLLOWED
-            else (),
+            links=self._links(queued.url, followed) if followed else (),
+            num_unread_links=followed.num_links - len(followed.links) if followed else 0,
         )
 
     def follow(self, visit: Visit) -> tuple[FoundLink, ...]:

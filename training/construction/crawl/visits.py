@@ -113,6 +113,7 @@ class Visit:
         score: Score with which it was taken from the queue.
         num_redirects: Redirects that led to it.
         links: Its links in their order; only of pages whose links are followed.
+        num_unread_links: Links beyond those that are read from one page; they count as too many.
     """
 
     url: str
@@ -129,6 +130,7 @@ class Visit:
     score: float = 0.0
     num_redirects: int = 0
     links: tuple[FoundLink, ...] = ()
+    num_unread_links: int = 0
 
 
 class CrawlRecord(Protocol):
