@@ -17,7 +17,7 @@ from training.construction.crawl.report import CrawlReport
 from training.construction.crawl.run import crawl
 
 FAST = {"mode": "http", "live": True, "interval_s": 0.0, "retry_wait_s": 0.0, "retries": 1}
-SMALL = {"max_dates": 5, "max_queries_per_path": 7, "max_depth": 4}
+SMALL = {"max_dates": 3, "max_queries_per_path": 7, "max_depth": 4}
 
 
 @pytest.fixture(scope="module")
