@@ -107,8 +107,7 @@ class BrowserSource:
         if found is None:
             return await self._plain.read(url)
         end, html = found
-        title, text = await self._extractor.extract(html.encode(), "text/html; charset=utf-8", end)
-        return FetchedPage(end, title, text)
+        return await self._extractor.extract(html.encode(), "text/html; charset=utf-8", end)
 
     async def close(self) -> None:
         """Ends the browser."""

@@ -13,10 +13,11 @@ import json
 import os
 import struct
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 from agents.fetching.html_text import text_of_html
-from agents.fetching.outcomes import PageProblem, PageRefused, TransientFailure
+from agents.fetching.outcomes import FetchedPage, KindRefused, PageProblem, TransientFailure
+from agents.fetching.outline import Outline, outline_of_html
 
 Kind = Literal["html", "text", "pdf", "unknown"]
 
@@ -34,7 +35,7 @@ def kind_of(content_type: str, url: str) -> Kind:
     """What a content type is to us; `unknown` is decided by the first bytes.
 
     Raises:
-        PageRefused: It is not text.
+        KindRefused: It is not text.
     """
     name = content_type.partition(";")[0].strip().lower()
     if name in ("text/html", "application/xhtml+xml"):
@@ -45,7 +46,7 @@ def kind_of(content_type: str, url: str) -> Kind:
         return "text"
     if name in ("", "application/octet-stream", "binary/octet-stream"):
         return "unknown"
-    raise PageRefused(f"it is {name[:80]}, expected a page of text or a PDF")
+    raise KindRefused(f"it is {name[:80]}, expected a page of text or a PDF")
 
 
 def charset_of(content_type: str) -> str:
@@ -65,17 +66,25 @@ class Extractor:
             there is none.
         timeout_s: Seconds that one page may take.
         num_workers: Most processes at once; each starts when it is first needed.
+        outlines: Whether pages of HTML come with their outline.
     """
 
-    def __init__(self, site_url: str | None, timeout_s: float, num_workers: int = 2) -> None:
+    def __init__(
+        self,
+        site_url: str | None,
+        timeout_s: float,
+        num_workers: int = 2,
+        outlines: bool = False,
+    ) -> None:
         self._site = None if site_url is None else f"{site_url}/"
         self._timeout_s = timeout_s
+        self._outlines = outlines
         self._places = asyncio.Semaphore(num_workers)
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
 
-    async def extract(self, body: bytes, content_type: str, url: str) -> tuple[str, str]:
-        """Title and plain text of a body.
+    async def extract(self, body: bytes, content_type: str, url: str) -> FetchedPage:
+        """Reads the body of the page at an address.
 
         Raises:
             PageProblem: It holds no text that we can read, or reading it takes too long.
@@ -83,13 +92,17 @@ class Extractor:
         """
         kind = kind_of(content_type, url)
         if self._site is not None and url.startswith(self._site):
-            title, text = text_of_html(body.decode("utf-8", errors="replace"))
-            return title, text[:MAX_TEXT_CHARS]
+            html = body.decode("utf-8", errors="replace")
+            title, text = text_of_html(html)
+            outline = outline_of_html(html, url) if self._outlines else None
+            return FetchedPage(url, title, text[:MAX_TEXT_CHARS], outline, len(body))
         async with self._places:
             worker = self._idle.pop() if self._idle else await self._start()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    reply = await worker.ask(kind, charset_of(content_type), body)
+                    outlined = url if self._outlines else ""
+                    reply = await worker.ask(kind, charset_of(content_type), outlined, body)
+                outline = Outline.from_json(reply["outline"]) if "outline" in reply else None
             except TimeoutError as error:
                 await self._end(worker)
                 raise PageProblem(
@@ -104,8 +117,8 @@ class Extractor:
                 raise
             self._idle.append(worker)
         if "problem" in reply:
-            raise PageProblem(reply["problem"])
-        return reply["title"], reply["text"]
+            raise PageProblem(str(reply["problem"]))
+        return FetchedPage(url, str(reply["title"]), str(reply["text"]), outline, len(body))
 
     async def close(self) -> None:
         """Ends the workers."""
@@ -147,11 +160,11 @@ class _Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def ask(self, kind: Kind, charset: str, body: bytes) -> dict[str, str]:
+    async def ask(self, kind: Kind, charset: str, outlined: str, body: bytes) -> dict[str, Any]:
         into, out = self._process.stdin, self._process.stdout
         assert into is not None
         assert out is not None
-        head = json.dumps({"kind": kind, "charset": charset}).encode()
+        head = json.dumps({"kind": kind, "charset": charset, "outlined": outlined}).encode()
         into.write(_HEADER.pack(len(head), len(body)) + head)
         into.write(body)
         await into.drain()
@@ -159,7 +172,9 @@ class _Worker:
         if size > _MAX_REPLY_BYTES:
             raise ValueError(f"a reply of {size} bytes")
         reply = json.loads(await out.readexactly(size))
-        if not isinstance(reply, dict) or not all(isinstance(v, str) for v in reply.values()):
+        if not isinstance(reply, dict) or not (
+            {"title", "text"} <= set(reply) or "problem" in reply
+        ):
             raise ValueError("a reply of another form")
         return reply
 

@@ -17,6 +17,7 @@ from typing import Any
 from agents.fetching.charsets import decoded
 from agents.fetching.extraction import MAX_TEXT_CHARS
 from agents.fetching.html_text import text_of_html
+from agents.fetching.outline import Outline, outline_of_html
 
 MAX_MEMORY_BYTES = 2 << 30
 MAX_PDF_PAGES = 60
@@ -40,25 +41,32 @@ def main() -> None:
         head_size, body_size = _HEADER.unpack(lengths)
         head = json.loads(source.read(head_size))
         body = source.read(body_size)
-        reply = json.dumps(_answer(head["kind"], head["charset"], body)).encode()
+        reply = json.dumps(_answer(head["kind"], head["charset"], head["outlined"], body)).encode()
         answers.write(_HEADER.pack(0, len(reply)) + reply)
         answers.flush()
 
 
-def _answer(kind: str, charset: str, body: bytes) -> dict[str, str]:
+def _answer(kind: str, charset: str, outlined: str, body: bytes) -> dict[str, Any]:
     try:
-        title, text = _read(kind, charset, body)
+        title, text, outline = _read(kind, charset, outlined, body)
     except Exception as error:
         # A parser gives up on a hostile document with exceptions of every kind.
         return {"problem": f"its text could not be read ({type(error).__name__})"}
     if not text.strip():
         return {"problem": "it holds no text"}
-    return {"title": _storable(title)[:_MAX_TITLE_CHARS], "text": _storable(text)[:MAX_TEXT_CHARS]}
+    reply: dict[str, Any] = {
+        "title": _storable(title)[:_MAX_TITLE_CHARS],
+        "text": _storable(text)[:MAX_TEXT_CHARS],
+    }
+    if outline is not None:
+        reply["outline"] = outline.as_json()
+    return reply
 
 
-def _read(kind: str, charset: str, body: bytes) -> tuple[str, str]:
+def _read(kind: str, charset: str, outlined: str, body: bytes) -> tuple[str, str, Outline | None]:
+    """Title, text and, for HTML of the address `outlined` unless it is empty, its outline."""
     if body.startswith(b"%PDF-"):
-        return _text_of_pdf(body)
+        return *_text_of_pdf(body), None
     if kind == "pdf":
         raise ValueError("it is called a PDF and is none")
     text = decoded(body, charset)
@@ -67,8 +75,9 @@ def _read(kind: str, charset: str, body: bytes) -> tuple[str, str]:
     if odd > _MOST_CONTROL_SHARE * len(sample):
         raise ValueError("it is not text")
     if kind == "html" or (kind == "unknown" and sample.lstrip()[:1] == "<"):
-        return _text_of_web_page(text)
-    return "", _tidy(text)
+        outline = outline_of_html(text, outlined) if outlined else None
+        return *_text_of_web_page(text), outline
+    return "", _tidy(text), None
 
 
 def _text_of_web_page(html: str) -> tuple[str, str]:

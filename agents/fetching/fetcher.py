@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from agents.config import VisitConfig
 from agents.fetching.guard import Guard, Origin
@@ -20,6 +21,7 @@ from agents.fetching.robots import Robots
 
 _GRACE_S = 0.25
 
+T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -56,12 +58,30 @@ class Fetcher:
             PageProblem: It cannot be read, now or later.
             TransientFailure: It could not be read this time, retries included.
         """
+        return await self._in_time(lambda ends: self._follow(url, ends))
+
+    async def fetch_here(self, url: str) -> FetchedPage | Redirect:
+        """Fetches what is at an address, following no redirect; see `fetch`."""
+        return await self._in_time(lambda ends: self._with_retries(url, ends))
+
+    async def pause_s(self, url: str) -> float:
+        """Seconds to be kept between two visits to a page's host, by us and by its robots.txt.
+
+        Raises:
+            PageProblem: The page may not be visited.
+            TransientFailure: Its robots.txt cannot be read now.
+        """
+        origin = self._guard.check_url(url)
+        return await self._in_time(lambda _: self._interval(url, origin))
+
+    async def _in_time(self, work: Callable[[float], Awaitable[T]]) -> T:
+        """Awaits work that is told when it has to end."""
         limit_s = self._config.timeout_s
         ends = asyncio.get_running_loop().time() + limit_s
         try:
             # An attempt ends by itself in time; this is for what waits before one.
             async with asyncio.timeout_at(ends + _GRACE_S) as deadline:
-                return await self._follow(url, ends)
+                return await work(ends)
         except TimeoutError as error:
             if not deadline.expired():
                 raise

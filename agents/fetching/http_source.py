@@ -84,8 +84,7 @@ class HttpSource:
             return Redirect(urljoin(url, response.headers["location"]))
         raise_for_status(response.status_code, response.headers.get("retry-after", ""))
         content_type = response.headers.get("content-type", "")
-        title, text = await self._extractor.extract(body, content_type, url)
-        return FetchedPage(url, title, text)
+        return await self._extractor.extract(body, content_type, url)
 
     async def get(self, url: str, max_bytes: int) -> tuple[httpx.Response, bytes]:
         """Requests an address; returns the answer's head and the first bytes of its body.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.fetching.outline import Outline
+
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
@@ -13,11 +15,15 @@ class FetchedPage:
         url: Where it was found in the end, redirects followed.
         title: Its title, empty where it has none.
         text: Its plain text.
+        outline: Its links and what it says of itself, where the reader was asked for them.
+        num_bytes: Bytes of its document, unpacked.
     """
 
     url: str
     title: str
     text: str
+    outline: Outline | None = None
+    num_bytes: int = 0
 
 
 class PageProblem(Exception):  # noqa: N818 - most are no errors of ours
@@ -30,6 +36,14 @@ class PageMissing(PageProblem):
 
 class PageRefused(PageProblem):
     """We do not go there: the guard, robots.txt or a limit forbids it."""
+
+
+class RobotsRefused(PageRefused):
+    """The site's robots.txt asks us not to."""
+
+
+class KindRefused(PageRefused):
+    """It is of a kind that holds no text for us, such as a picture or an archive."""
 
 
 class TransientFailure(Exception):  # noqa: N818 - what failed lies outside

@@ -84,14 +84,33 @@ class PageReader:
         return await self._fetcher.fetch(url)
 
     def _open(self) -> Fetcher:
-        config, guard = self._config, self._guard
-        extractor = Extractor(self._site_url, config.extraction_s)
-        self._closing.push_async_callback(extractor.close)
-        plain = HttpSource(guard, config, extractor)
-        self._closing.push_async_callback(plain.close)
-        source: PageSource = plain
-        if config.mode == "browser":
-            source = BrowserSource(guard, config, extractor, plain, self._site_url)
-            self._closing.push_async_callback(source.close)
-        robots = Robots(plain, guard) if config.robots else None
-        return Fetcher(source, guard, robots, config)
+        return open_fetcher(self._config, self._guard, self._site_url, self._closing)
+
+
+def open_fetcher(
+    config: VisitConfig,
+    guard: Guard,
+    site_url: str | None,
+    closing: AsyncExitStack,
+    outlines: bool = False,
+) -> Fetcher:
+    """Opens a fetcher with all that it needs, in the event loop in which it will be used.
+
+    Args:
+        config: Mode (`browser`; any other is `http`) and limits.
+        guard: Decides where connections may go.
+        site_url: Address of the local web's site, whose pages are read in this process; None:
+            there is none.
+        closing: Where the ends of connections, workers and browser are noted.
+        outlines: Whether pages come with their outline.
+    """
+    extractor = Extractor(site_url, config.extraction_s, outlines=outlines)
+    closing.push_async_callback(extractor.close)
+    plain = HttpSource(guard, config, extractor)
+    closing.push_async_callback(plain.close)
+    source: PageSource = plain
+    if config.mode == "browser":
+        source = BrowserSource(guard, config, extractor, plain, site_url)
+        closing.push_async_callback(source.close)
+    robots = Robots(plain, guard) if config.robots else None
+    return Fetcher(source, guard, robots, config)

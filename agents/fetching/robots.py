@@ -12,7 +12,7 @@ from protego import Protego
 
 from agents.fetching.guard import Guard, Origin, origin_of
 from agents.fetching.http_source import HttpSource, Redirect
-from agents.fetching.outcomes import PageProblem, PageRefused, TransientFailure
+from agents.fetching.outcomes import PageProblem, RobotsRefused, TransientFailure
 
 AGENT = "evolvesearch"
 """Name by which robots.txt addresses us."""
@@ -55,7 +55,7 @@ class Robots:
             Seconds that the site asks for between two requests, 0 where it does not.
 
         Raises:
-            PageRefused: The site asks us not to.
+            RobotsRefused: The site asks us not to.
             TransientFailure: Its rules cannot be read now, and so may forbid it.
         """
         origin = origin_of(url)
@@ -67,7 +67,7 @@ class Robots:
             if not lock.locked():
                 self._reading.pop(origin, None)
         if not rules.can_fetch(url, AGENT):
-            raise PageRefused("the site's robots.txt asks not to visit it")
+            raise RobotsRefused("the site's robots.txt asks not to visit it")
         return min(float(rules.crawl_delay(AGENT) or 0.0), _LONGEST_DELAY_S)
 
     async def _of(self, origin: Origin) -> Protego:

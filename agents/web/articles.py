@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from urllib.parse import unquote
 
 from agents.errors import AssetError, UsageError
@@ -70,8 +70,9 @@ def read_leads(path: Path, titles: Titles) -> Iterator[Page]:
 def read_corpus(path: Path, titles: Titles) -> list[Page]:
     """Reads one's own pages.
 
-    Each line is a JSON object with `title` and `text`; `url` (where it comes from) and `links`
-    (titles, percent-encoded or not, or objects with `title`) are optional, and more is ignored.
+    Each line is a JSON object with `title` and `text`; `url` (where it comes from), `id` and
+    `links` (ids or titles, percent-encoded or not, or objects with `title`) are optional, and
+    more is ignored.
 
     Args:
         path: A JSONL file; `.gz` and `.xz` are unpacked on the way.
@@ -98,9 +99,10 @@ def read_corpus(path: Path, titles: Titles) -> list[Page]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A page, its title as the file has it, and the folded titles that it links to."""
+    """A page, its id and title as the file has them, and the ids or titles that it links to."""
 
     page: Page
+    row_id: str
     name: str
     linked: tuple[str, ...]
 
@@ -135,27 +137,34 @@ def _read_row(line: str, place: str, titles: Titles) -> _Row:
         prominence=_PROMINENCE,
         source=str(row.get("url") or ""),
     )
-    linked = tuple(name for name in map(_link_name, links) if name)
-    return _Row(page, " ".join(row["title"].split()), linked)
-
-
-def _link_name(link: Any) -> str:
-    name = link.get("title") if isinstance(link, dict) else link
-    return fold(unquote(name).replace("_", " ")) if isinstance(name, str) else ""
+    named = (link.get("title") if isinstance(link, dict) else link for link in links)
+    linked = tuple(name for name in named if isinstance(name, str) and name)
+    row_id = row.get("id")
+    name = " ".join(row["title"].split())
+    return _Row(page, row_id if isinstance(row_id, str) else "", name, linked)
 
 
 def _resolve_links(rows: Sequence[_Row]) -> list[Page]:
-    # Links speak of the file's own titles, which the web may have had to qualify.
+    # Links speak of the file's own titles, which the web may have had to qualify; an id is surer,
+    # since two rows may have one title.
+    by_id: dict[str, Link] = {}
     by_name: dict[str, Link] = {}
     for row in rows:
-        by_name.setdefault(fold(row.name), Link(row.page.title, row.page.url))
+        link = Link(row.page.title, row.page.url)
+        by_name.setdefault(fold(row.name), link)
+        if row.row_id:
+            by_id.setdefault(row.row_id, link)
+
+    def meant(name: str) -> Link | None:
+        return by_id.get(name) or by_name.get(fold(unquote(name).replace("_", " ")))
+
     return [
         replace(
             row.page,
             links=tuple(
                 link
-                for link in dict.fromkeys(by_name[n] for n in row.linked if n in by_name)
-                if link.url != row.page.url
+                for link in dict.fromkeys(map(meant, row.linked))
+                if link is not None and link.url != row.page.url
             ),
         )
         for row in rows

@@ -80,6 +80,24 @@ def signatures_of(shingles: Shingles) -> Signatures:
     return columns.T.copy()
 
 
+def band_keys(signatures: Signatures, num_rows: int) -> Iterator[npt.NDArray[np.uint64]]:
+    """One key a text for each band; texts that share a band's key are candidates.
+
+    Args:
+        signatures: (N, number of hashes).
+        num_rows: Minima in a band.
+
+    Yields:
+        (N,) keys of the next band.
+    """
+    for start in range(0, _NUM_HASHES - num_rows + 1, num_rows):
+        keys = np.zeros(len(signatures), dtype=np.uint64)
+        for column in range(start, start + num_rows):
+            keys = (keys ^ signatures[:, column]) * _BAND
+            keys ^= keys >> np.uint64(29)
+        yield keys
+
+
 class _Index:
     """Texts to compare others with, by the bands of their signatures."""
 
@@ -91,7 +109,7 @@ class _Index:
         self._sets: dict[int, frozenset[int]] = {}
         self._bands = [
             (np.sort(keys), np.argsort(keys, kind="stable"))
-            for keys in self._keys(self._signatures)
+            for keys in band_keys(self._signatures, self._rows)
         ]
         # Four standard deviations of the share of equal minima below the threshold.
         spread = (similarity * (1 - similarity) / _NUM_HASHES) ** 0.5
@@ -120,7 +138,9 @@ class _Index:
         """Pairs that agree in some band, each once, in order and a bounded number at once."""
         size = len(self._signatures)
         codes: list[npt.NDArray[np.int64]] = []
-        for keys, (known, order) in zip(self._keys(signatures), self._bands, strict=True):
+        for keys, (known, order) in zip(
+            band_keys(signatures, self._rows), self._bands, strict=True
+        ):
             left = np.searchsorted(known, keys, side="left")
             counts = np.searchsorted(known, keys, side="right") - left
             firsts = np.repeat(np.arange(len(keys)), counts)
@@ -132,12 +152,3 @@ class _Index:
         for start in range(0, len(found), _PAIRS_AT_ONCE):
             part = found[start : start + _PAIRS_AT_ONCE]
             yield part // size, part % size
-
-    def _keys(self, signatures: Signatures) -> Iterator[npt.NDArray[np.uint64]]:
-        """One key a text for each band."""
-        for start in range(0, _NUM_HASHES - self._rows + 1, self._rows):
-            keys = np.zeros(len(signatures), dtype=np.uint64)
-            for column in range(start, start + self._rows):
-                keys = (keys ^ signatures[:, column]) * _BAND
-                keys ^= keys >> np.uint64(29)
-            yield keys

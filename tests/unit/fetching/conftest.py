@@ -7,23 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hostile_server import HostileServer
+from hostile_server import HostileServer, OpenWeb
 
 from agents.config import VisitConfig
-from agents.fetching.guard import Guard
 from agents.fetching.reader import PageReader
 
 FAST = {"retry_wait_s": 0.0, "interval_s": 0.0, "robots": False, "timeout_s": 5.0, "live": True}
-
-
-class OpenWeb(Guard):
-    """Takes servers of ours for a part of the open web: reachable, and owed every manner."""
-
-    def add(self, server: HostileServer) -> None:
-        self._allowed.add(("127.0.0.1", server.port))
-
-    def is_allowed(self, origin: Any) -> bool:
-        return False
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from agents.fetching import extraction
 from agents.fetching.charsets import decoded
 from agents.fetching.extraction import Extractor, charset_of, kind_of
 from agents.fetching.outcomes import PageProblem, PageRefused, TransientFailure
+from agents.fetching.outline import MAX_LINKS, Outline, outline_of_html
 from agents.fetching.unpacking import Unpacker
 
 FRENCH = "<p>Le café du port est ouvert toute l'année.</p>"
@@ -97,25 +98,26 @@ async def extractor():
 async def test_the_sites_own_pages_keep_every_line(extractor):
     html = b"<main><h1>Lyon</h1><p>One.</p><p>Two.</p></main><footer>x</footer>"
     found = await extractor.extract(html, "text/html", "http://site/wiki/Lyon")
-    assert found == ("Lyon", "One.\nTwo.")
+    assert (found.title, found.text, found.outline) == ("Lyon", "One.\nTwo.", None)
+    assert found.num_bytes == len(html)
     assert not extractor._all
 
 
 async def test_a_worker_that_hangs_or_dies_is_replaced(extractor, monkeypatch):
     body, kind, url = b"A line of text.", "text/plain", "http://a.example/"
-    assert await extractor.extract(body, kind, url) == ("", "A line of text.")
+    assert (await extractor.extract(body, kind, url)).text == "A line of text."
     [worker] = extractor._all
     os.kill(worker._process.pid, signal.SIGKILL)
     with pytest.raises(PageProblem, match="the reader gave up"):
         await extractor.extract(body, kind, url)
-    assert await extractor.extract(body, kind, url) == ("", "A line of text.")
+    assert (await extractor.extract(body, kind, url)).text == "A line of text."
     [worker] = extractor._all
     os.kill(worker._process.pid, signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(PageProblem, match=r"could not be read within 1\.5 s"):
         await extractor.extract(body, kind, url)
     assert time.monotonic() - started < 4
-    assert await extractor.extract(body, kind, url) == ("", "A line of text.")
+    assert (await extractor.extract(body, kind, url)).text == "A line of text."
 
 
 async def test_a_worker_has_little_memory_and_no_secrets(extractor, monkeypatch):
@@ -133,3 +135,68 @@ async def test_a_worker_that_cannot_start_is_a_failure_of_ours(extractor, monkey
     monkeypatch.setattr(extraction.sys, "executable", "/nowhere/python")
     with pytest.raises(TransientFailure, match="could not be started"):
         await extractor.extract(b"text", "text/plain", "http://a.example/")
+
+
+OUTLINED = """<html lang="EN-gb"><head><base href="/docs/">
+<meta name=robots content="NoFollow"></head>
+<body class="nav-on-top"><nav><a href="/">Home</a></nav><main>
+<p>The <a href="harbour#piers">harbour</a> of <a href="//b.example/x" rel="nofollow">Lisbon</a>.</p>
+<ul><li><a href=" list?q=1 ">a list</a></li></ul>
+<div class="see-also"><a href="related"><img alt="A picture"></a></div>
+<a href="#here">here</a><a>nothing</a></main>
+<footer><p><a href="mailto:x@y.example">write</a></p></footer>"""
+
+
+@pytest.mark.parametrize("site", [True, False], ids=["in this process", "in a worker"])
+async def test_an_outline_says_where_links_stand_and_what_robots_are_asked(site):
+    address = "http://site/wiki/Lyon" if site else "http://a.example/wiki/Lyon"
+    root = address.removesuffix("/wiki/Lyon")
+    extractor = Extractor("http://site", 5.0, num_workers=1, outlines=True)
+    try:
+        page = await extractor.extract(OUTLINED.encode(), "text/html", address)
+    finally:
+        await extractor.close()
+    outline = page.outline
+    assert outline is not None
+    assert (outline.language, outline.nofollow, outline.noindex) == ("en-gb", True, False)
+    assert [(link.url.removeprefix(root), link.anchor, link.place) for link in outline.links] == [
+        ("/", "Home", "menu"),
+        ("/docs/harbour#piers", "harbour", "text"),
+        ("http://b.example/x", "Lisbon", "text"),
+        ("/docs/list?q=1", "a list", "list"),
+        ("/docs/related", "A picture", "related"),
+        ("mailto:x@y.example", "write", "footer"),
+    ]
+    assert outline.links[1].context == "The harbour of Lisbon."
+    assert [link.nofollow for link in outline.links] == [False, False, True, False, False, False]
+    assert Outline.from_json(outline.as_json()) == outline
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "",
+        "<",
+        "\x00",
+        "<base href='http://['><a href='http://[x'>y</a>",
+        "<a href=x>" * 3000,
+        "<div>" * 50_000 + "<a href=x>y</a>",
+        "<?xml version='1.0' encoding='utf-16'?><a href=x>y",
+    ],
+)
+def test_any_html_has_an_outline(html):
+    outline = outline_of_html(html, "http://a.example/")
+    assert len(outline.links) <= MAX_LINKS
+    if html.count("<a href") == 3000:
+        assert (len(outline.links), outline.num_links) == (MAX_LINKS, 3000)
+
+
+@given(st.text(alphabet="<>ahref='\"/ =x&#;\x00é", max_size=200))
+def test_no_text_breaks_the_outline(html):
+    outline_of_html(f"<p>{html}<a href='{html}'>{html}</a>", "http://a.example/")
+
+
+@pytest.mark.parametrize("value", [None, {}, {"links": [{}]}, {"links": [{"place": "top"}]}])
+def test_an_outline_of_another_form_is_refused(value):
+    with pytest.raises(ValueError, match="of another form"):
+        Outline.from_json(value)

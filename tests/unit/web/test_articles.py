@@ -120,3 +120,20 @@ def test_articles_link_to_what_they_mention(tmp_path):
     # Longer common nouns are linked in lower case, short ones are not; none links to itself.
     assert [link.title for link in linked["Photosynthesis"].links] == ["Painting"]
     assert [link.title for link in linked["Painting"].links] == ["Photosynthesis"]
+
+
+def test_links_by_id_are_found_where_titles_would_not_tell(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    rows = [
+        {
+            "id": "Trek__One",
+            "title": "Trek: One",
+            "text": "First.",
+            "links": ["Twin_2", "Trek: One"],
+        },
+        {"id": "Twin_1", "title": "Twin", "text": "Second.", "links": ["Trek__One", "Twin_2"]},
+        {"id": "Twin_2", "title": "Twin", "text": "Third.", "links": ["Twin"]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    links = [[link.title for link in page.links] for page in read_corpus(path, Titles(()))]
+    assert links == [["Twin (page)"], ["Trek: One", "Twin (page)"], ["Twin"]]

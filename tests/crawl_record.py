@@ -1,0 +1,47 @@
+"""Records of a crawl for tests: in memory, and in a file that survives a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from training.construction.crawl.visits import FoundLink, Reason, Visit
+
+
+class ListRecord:
+    def __init__(self, visits: list[Visit] | None = None) -> None:
+        self.visits = list(visits or [])
+
+    def finished(self) -> list[Visit]:
+        return list(self.visits)
+
+    def keep(self, visit: Visit) -> None:
+        self.visits.append(visit)
+
+    def kept(self) -> set[str]:
+        return {visit.url for visit in self.visits if visit.reason == Reason.KEPT}
+
+
+class FileRecord:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def finished(self) -> Iterator[Visit]:
+        if not self._path.exists():
+            return
+        for line in self._path.read_text("utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                row = json.loads(line)
+                row["links"] = tuple(
+                    FoundLink(**{**link, "reason": Reason(link["reason"])}) for link in row["links"]
+                )
+                row["reason"] = Reason(row["reason"])
+                row["sketch"] = bytes.fromhex(row["sketch"])
+                yield Visit(**row)
+
+    def keep(self, visit: Visit) -> None:
+        row = asdict(visit) | {"sketch": visit.sketch.hex()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
