@@ -37,7 +37,8 @@ def sketch_of(text: str) -> bytes:
     sampled = shingles.hashes[shingles.hashes % _SAMPLED == 0]
     if len(sampled) >= _LEAST_SAMPLE:
         shingles = Shingles(sampled, np.zeros(1, np.int64))
-    return signatures_of(shingles)[0].tobytes()
+    signature: bytes = signatures_of(shingles)[0].tobytes()
+    return signature
 
 
 class KnownTexts:
