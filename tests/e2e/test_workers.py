@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,26 +83,6 @@ def made_by(store: Path, run: str) -> Mapping[tuple[int, str, str], Mapping[str,
 
 @pytest.mark.timeout(3000)
 def test_a_dispatched_run_makes_what_an_inline_run_makes(workers: Workers, tmp_path: Path):
-    inline = tmp_path / "inline"
-    with ThreadPoolExecutor() as beside:
-        made_inline = beside.submit(run_inline, workers, inline)
-        check_dispatched(workers)
-        made_inline.result()
-    assert made_by(workers.store, "dispatched") == made_by(inline, "inline")
-
-
-def run_inline(workers: Workers, store: Path) -> None:
-    """Runs the same in one process."""
-    sizes = [f"--set={key}={value}" for key, value in SIZES.items()]
-    run_cli(
-        ["run", "--profile", "smoke", "--store", str(store), "--name", "inline", *sizes],
-        workers.api_url,
-        workers.home,
-    )
-
-
-def check_dispatched(workers: Workers) -> None:
-    """Runs on the workers, twice: each pool gets what is meant for it, and nothing twice."""
     dispatch = {"execution.mode": "dispatch", "execution.rollout_workers": 2}
     workers.run("dispatched", **dispatch)
     record = RunLog(ArtifactStore.open(str(workers.store)).objects).run("dispatched")
@@ -133,3 +112,12 @@ def check_dispatched(workers: Workers) -> None:
     # The same command again finds everything done, and sends nothing out.
     workers.run("dispatched", **dispatch)
     assert len(workers.flow_runs()) == len(sent) + 1
+
+    inline = tmp_path / "inline"
+    sizes = [f"--set={key}={value}" for key, value in SIZES.items()]
+    run_cli(
+        ["run", "--profile", "smoke", "--store", str(inline), "--name", "inline", *sizes],
+        workers.api_url,
+        workers.home,
+    )
+    assert made_by(workers.store, "dispatched") == made_by(inline, "inline")
