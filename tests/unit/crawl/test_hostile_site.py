@@ -79,7 +79,6 @@ def test_endless_spaces_end(crawled):
     assert report.addresses[Reason.LOOPING_PATH] > 1
     assert visited["maze"] < 20
     # Session ids make no new pages.
-    assert visited["item"] == 0
     assert {path for path in by_path if path.startswith("/item")} == {
         f"/item?id={number}" for number in range(4)
     }
