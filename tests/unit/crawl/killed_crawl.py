@@ -1,4 +1,4 @@
-"""A crawl to be killed: `python killed_crawl.py PORT FILE`, run by test_kills.py."""
+"""A crawl to be killed: `python killed_crawl.py PORT FILE`, run by test_crawl_kills.py."""
 
 from __future__ import annotations
 
