@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
+from shared_data import SHARED_DATA
 
 from training.construction.formats.conversation import ChatTurn, Conversation
 from training.construction.formats.turn_text import Call, write_response, write_turn
 
-SHIPPED = Path("/work/shared/data/trajectories/webdancer_sample_traj.jsonl")
+SHIPPED = SHARED_DATA / "trajectories" / "webdancer_sample_traj.jsonl"
 needs_shipped = pytest.mark.skipif(not SHIPPED.exists(), reason="the shared data are not here")
 
 QUESTION = "Which river runs through the capital of France?"

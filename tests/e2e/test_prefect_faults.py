@@ -212,6 +212,8 @@ def test_the_children_of_a_crashed_parent_are_cancelled(site: Site, run: Run) ->
     site.wait_for_state(child, "Cancelled", within_s=CANCEL_S)
     wait_for_end([parent, child])
     tell("parent SIGKILL, to the end of the last child", time.monotonic() - started)
+    # Nobody was left to write more of the run; its stage was told to end, and said so.
+    assert (run.record().status, run.stage_status()) == ("running", "stopped")
     finish(run, run.start())
 
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 from prefect_services import ROOT, PrefectServer, process_worker, run_cli
+from rehearsing import SIZES
 
 from agents.fetching.chromium import find_chromium
 from flows.config import EvolutionConfig
@@ -36,7 +37,6 @@ expect = playwright.expect
 
 RUN = "by-hand"
 PICTURES = os.environ.get("EVOLVESEARCH_SCREENSHOTS")
-SIZES = {"benchmark.num_questions": 1, "gate.num_questions": 4, "rl.num_steps": 3}
 SIZE = {"width": 1280, "height": 900}
 SOON_MS, IN_THE_END_MS = 60_000, 1_800_000
 """For what a page shows by itself, and for what the run has to do first."""

@@ -14,8 +14,7 @@ from flows.evolve import run_context
 from flows.stages import rollout
 from tasks.artifacts import ArtifactStore
 from tasks.heavy.run import start_heavy, stop_heavy
-from tasks.references import reference_of, resolve
-from tasks.runs import RunLog
+from tasks.references import resolve
 from tasks.shards import ShardLog
 
 pytestmark = [pytest.mark.assets, pytest.mark.faults]
@@ -60,19 +59,8 @@ def _heavy_child() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the child through /proc")
 def test_a_killed_rollout_stage_loses_and_doubles_nothing(rehearsal):
-    store = ArtifactStore.open(rehearsal.config.store.uri)
-    records = {
-        (record.stage, record.subject): record
-        for record in RunLog(store.objects).stages(rehearsal.name)
-        if record.iteration == 0
-    }
-    questions, _ = records["construct", ""].artifacts
-    policy, _ = records["sft", ""].artifacts
-    cold_start, _ = records["cold_start", ""].artifacts
-    config = rehearsal.config.model_copy(
-        update={"rollout": rehearsal.config.rollout.model_copy(update={"num_rollouts": 6})}
-    )
-    references = [reference_of(ref) for ref in (questions, policy, cold_start)]
+    store = rehearsal.store
+    config, references = rehearsal.rollout_inputs(6)
     start_heavy()
     killer = Killer(store)
     killer.start()

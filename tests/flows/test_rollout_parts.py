@@ -6,9 +6,8 @@ import pytest
 
 from flows.evolve import run_context
 from flows.stages import rollout, rollout_part
-from tasks.artifacts import ArtifactStore
 from tasks.heavy.run import start_heavy, stop_heavy
-from tasks.references import reference_of, resolve
+from tasks.references import resolve
 from tasks.runs import RunLog
 from tasks.shards import ShardLog
 
@@ -16,19 +15,8 @@ pytestmark = [pytest.mark.assets, pytest.mark.slow]
 
 
 def test_parts_are_joined_without_sampling_again_into_the_artifact_of_an_unsplit_stage(rehearsal):
-    store = ArtifactStore.open(rehearsal.config.store.uri)
-    records = {
-        (record.stage, record.subject): record
-        for record in RunLog(store.objects).stages(rehearsal.name)
-        if record.iteration == 0
-    }
-    questions, _ = records["construct", ""].artifacts
-    policy, _ = records["sft", ""].artifacts
-    cold_start, _ = records["cold_start", ""].artifacts
-    config = rehearsal.config.model_copy(
-        update={"rollout": rehearsal.config.rollout.model_copy(update={"num_rollouts": 5})}
-    )
-    references = [reference_of(ref) for ref in (questions, policy, cold_start)]
+    store = rehearsal.store
+    config, references = rehearsal.rollout_inputs(5)
     context = run_context(config, "parts", iteration=1)
     start_heavy()
     try:

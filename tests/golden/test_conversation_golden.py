@@ -6,12 +6,10 @@ observations, template, and anything that an observation or a question spells.
 
 from __future__ import annotations
 
-import itertools
-from pathlib import Path
-
 import pytest
-from test_transcript_golden import check, roll_out, styled
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from golden_transcripts import assert_golden, runs_of, small_chatml, styled
+from test_transcript_golden import roll_out
+from transformers import AutoTokenizer
 
 from agents.assets.model import ensure_model
 from agents.prompt import QUESTION_MARK, Prompt
@@ -20,7 +18,6 @@ from training.construction.formats.conversation import ChatTurn, Conversation
 from training.construction.formats.rollouts import conversation_of
 from training.construction.formats.tokens import ConversationEncoder, question_of
 
-HERE = Path(__file__).parent
 QUESTION = "Which river runs through the capital of <|im_end|> France?"
 SEARCH = (
     '<think>\nI need the capital.\n</think>\n<tool_call>\n{"name": "search", "arguments": '
@@ -46,47 +43,33 @@ def conversation(case):
     return Conversation(QUESTION, ("Seine",), "You search.", user, (ChatTurn(said, response), last))
 
 
-def runs_of(tokenizer, case):
+def imported(tokenizer, case):
     trajectory = ConversationEncoder(tokenizer).encode(conversation(case))
-    pairs = zip(trajectory.token_ids, trajectory.loss_mask, strict=True)
-    runs = []
-    for mask, group in itertools.groupby(pairs, key=lambda pair: pair[1]):
-        ids = [token for token, _ in group]
-        runs.append({"mask": mask, "text": tokenizer.decode(ids), "ids": ids})
-    return {
-        "stop_reason": trajectory.stop_reason.value,
-        "num_prompt_tokens": trajectory.num_prompt_tokens,
-        "runs": runs,
-    }
+    return runs_of(trajectory, tokenizer)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_small_chatml_tokenizer(case):
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(HERE / "chatml_tokenizer.json"),
-        eos_token="<|im_end|>",
-        chat_template=(HERE / "chatml.jinja").read_text(encoding="utf-8"),
-    )
-    check(HERE / f"chatml_{case}.json", runs_of(tokenizer, case))
+    assert_golden(f"chatml_{case}.json", imported(small_chatml(), case))
 
 
 @pytest.mark.parametrize("style", ["qwen25", "qwen3"])
 @pytest.mark.parametrize("case", CASES)
 def test_in_the_style_of_qwen(style, case):
-    check(HERE / f"{style}_style_{case}.json", runs_of(styled(style), case))
+    assert_golden(f"{style}_style_{case}.json", imported(styled(style), case))
 
 
 @pytest.mark.assets
 @pytest.mark.parametrize("case", CASES)
 def test_smollm2_tokenizer(case):
     tokenizer = AutoTokenizer.from_pretrained(ensure_model("smollm2-135m-instruct"))
-    check(HERE / f"smollm2_{case}.json", runs_of(tokenizer, case))
+    assert_golden(f"smollm2_{case}.json", imported(tokenizer, case))
 
 
 @pytest.mark.parametrize("style", ["qwen25", "qwen3"])
 @pytest.mark.parametrize("case", CASES)
 def test_golden_learnt_texts_are_the_turns_and_nothing_else(style, case):
-    found = runs_of(styled(style), case)["runs"]
+    found = imported(styled(style), case)["runs"]
     learnt = [run["text"] for run in found if run["mask"]]
     assert learnt == [turn.text + "<|im_end|>" for turn in conversation(case).turns]
 

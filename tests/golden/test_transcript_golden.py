@@ -1,17 +1,10 @@
-"""Locks tokens and loss mask of whole conversations; a change here changes all training data.
-
-Files hold one conversation each as runs of tokens with the same mask. To accept a wanted change,
-delete the file, run this test twice and read the difference.
-"""
+"""Locks tokens and loss mask of whole conversations; a change here changes all training data."""
 
 from __future__ import annotations
 
-import itertools
-import json
-from pathlib import Path
-
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from golden_transcripts import assert_golden, runs_of, small_chatml, styled
+from transformers import AutoTokenizer
 
 from agents.assets.model import ensure_model
 from agents.chat_format import ChatFormat
@@ -22,7 +15,6 @@ from agents.runner import run_rollouts
 from agents.tools.base import Observation
 from agents.trajectory import Question
 
-HERE = Path(__file__).parent
 SEARCH = (
     '<think>I need the country.</think><tool_call>{"name": "search", "arguments": '
     '{"query": ["Lyon country"]}}</tool_call>'
@@ -82,55 +74,18 @@ def roll_out(tokenizer, case):
 def conversation(tokenizer, case):
     """Runs of tokens with the same mask."""
     trajectory, _ = roll_out(tokenizer, case)
-    pairs = zip(trajectory.token_ids, trajectory.loss_mask, strict=True)
-    runs = []
-    for mask, group in itertools.groupby(pairs, key=lambda pair: pair[1]):
-        ids = [token for token, _ in group]
-        runs.append({"mask": mask, "text": tokenizer.decode(ids), "ids": ids})
-    return {
-        "stop_reason": trajectory.stop_reason.value,
-        "num_prompt_tokens": trajectory.num_prompt_tokens,
-        "runs": runs,
-    }
-
-
-def check(path, found):
-    if not path.exists():
-        lines = ",\n".join(f"  {json.dumps(run, ensure_ascii=False)}" for run in found["runs"])
-        head = f'"stop_reason": "{found["stop_reason"]}"'
-        number = f'"num_prompt_tokens": {found["num_prompt_tokens"]}'
-        path.write_text(f'{{{head},\n{number},\n"runs": [\n{lines}\n]}}\n', encoding="utf-8")
-        pytest.fail(f"{path.name} did not exist and was written: read it and run again")
-    assert found == json.loads(path.read_text(encoding="utf-8"))
+    return runs_of(trajectory, tokenizer)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_small_chatml_tokenizer(case):
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(HERE / "chatml_tokenizer.json"),
-        eos_token="<|im_end|>",
-        chat_template=(HERE / "chatml.jinja").read_text(encoding="utf-8"),
-    )
-    check(HERE / f"chatml_{case}.json", conversation(tokenizer, case))
-
-
-def styled(style):
-    """A small tokenizer with a model family's way of splitting, its added tokens and its template.
-
-    `qwen3` has a token for each protocol tag, `qwen25` for those of tool calls alone.
-    """
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(HERE / f"{style}_style_tokenizer.json"),
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        chat_template=(HERE / f"{style}_style.jinja").read_text(encoding="utf-8"),
-    )
+    assert_golden(f"chatml_{case}.json", conversation(small_chatml(), case))
 
 
 @pytest.mark.parametrize("style", ["qwen25", "qwen3"])
 @pytest.mark.parametrize("case", CASES)
 def test_golden_ids_and_masks_in_the_style_of_qwen(style, case):
-    check(HERE / f"{style}_style_{case}.json", conversation(styled(style), case))
+    assert_golden(f"{style}_style_{case}.json", conversation(styled(style), case))
 
 
 @pytest.mark.parametrize("style", ["qwen25", "qwen3"])
@@ -182,4 +137,4 @@ def test_golden_history_keeps_the_thought_that_qwen3_would_drop():
 @pytest.mark.parametrize("case", CASES)
 def test_smollm2_tokenizer(case):
     tokenizer = AutoTokenizer.from_pretrained(ensure_model("smollm2-135m-instruct"))
-    check(HERE / f"smollm2_{case}.json", conversation(tokenizer, case))
+    assert_golden(f"smollm2_{case}.json", conversation(tokenizer, case))

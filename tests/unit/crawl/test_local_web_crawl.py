@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import lzma
-from pathlib import Path
 
 import pytest
 from crawl_record import ListRecord
 from hostile_site import prose
+from shared_data import SHARED_DATA
 
 from agents.config import VisitConfig
 from agents.web.articles import Titles, read_corpus
@@ -25,7 +25,7 @@ from training.construction.crawl.local_web import LocalPages
 from training.construction.crawl.run import crawl
 from training.construction.crawl.visits import Reason
 
-CORPUS = Path("/work/shared/data/corpora/wikispeedia.jsonl.xz")
+CORPUS = SHARED_DATA / "corpora" / "wikispeedia.jsonl.xz"
 LINKS = {
     "Lyon": ["Rh%C3%B4ne", "C++", "What?_(song)"],
     "Rhône": ["Lyon", "AC/DC"],

@@ -5,18 +5,18 @@ import csv
 import hashlib
 import json
 from itertools import cycle
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from shared_data import SHARED_DATA
 
 from agents.errors import UsageError
 from evaluation.sources.flaws import find_flaws
 from evaluation.sources.load import check_source, read_questions
 from evaluation.sources.names import benchmark_name
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "benchmarks"
+SHARED = SHARED_DATA / "benchmarks"
 
 
 def write(path, rows):

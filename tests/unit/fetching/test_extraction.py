@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -193,7 +194,9 @@ def test_any_html_has_an_outline(html):
 
 @given(st.text(alphabet="<>ahref='\"/ =x&#;\x00é", max_size=200))
 def test_no_text_breaks_the_outline(html):
-    outline_of_html(f"<p>{html}<a href='{html}'>{html}</a>", "http://a.example/")
+    outline = outline_of_html(f"<p>{html}<a href='{html}'>{html}</a>", "http://a.example/")
+    assert Outline.from_json(json.loads(json.dumps(outline.as_json()))) == outline
+    assert all(link.url.startswith(("http://", "https://")) for link in outline.links)
 
 
 @pytest.mark.parametrize("value", [None, {}, {"links": [{}]}, {"links": [{"place": "top"}]}])
