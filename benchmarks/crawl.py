@@ -16,7 +16,6 @@ import json
 import lzma
 import multiprocessing
 import os
-import pickle
 import resource
 import subprocess
 import tempfile
@@ -37,7 +36,7 @@ from agents.web.site import WebSite
 from training.construction.crawl.config import CrawlConfig
 from training.construction.crawl.graph import PageGraph
 from training.construction.crawl.run import crawl
-from training.construction.crawl.visits import Visit
+from training.construction.crawl.visits import Visit, row_of, visit_of
 
 _SAMPLE_EVERY = 100
 _SPIDER = """
@@ -86,7 +85,7 @@ def main() -> None:
     roots = truth.roots(options.root, options.all_roots)
     rows: list[dict[str, Any]] = []
     with served(options.corpus) as site_url, tempfile.TemporaryDirectory() as folder:
-        record = FileRecord(Path(folder) / "visits.pickle")
+        record = FileRecord(Path(folder) / "visits.jsonl")
         rows.append(alone(measure, options, roots, record, site_url))
         recovery = truth.compare(record) if not options.as_foreign else {}
         first = site_url + path_of(roots[0])
@@ -124,13 +123,12 @@ class FileRecord:
 
     def finished(self) -> Iterator[Visit]:
         if self._path.exists():
-            with self._path.open("rb") as file:
-                while file.peek(1):
-                    yield pickle.load(file)
+            with self._path.open(encoding="utf-8") as file:
+                yield from (visit_of(json.loads(line)) for line in file)
 
     def keep(self, visit: Visit) -> None:
-        with self._path.open("ab") as file:
-            pickle.dump(visit, file)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row_of(visit)) + "\n")
         self.num += 1
         if self.num % _SAMPLE_EVERY == 0:
             self.memory_mib.append(_resident_mib())

@@ -247,8 +247,8 @@ class _Sent:
         online = [worker for worker in workers if worker.status == WorkerStatus.ONLINE]
         if not online:
             return (
-                f"work pool {pool} has no worker online; `prefect worker start --pool {pool}` "
-                "on a machine of that pool starts one"
+                f"work pool {pool} has no worker online; `evolvesearch worker {pool}` on a machine "
+                "of that pool starts one"
             )
         return f"the {len(online)} workers online of work pool {pool} are busy, or at its limit"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from training.construction.crawl.visits import FoundLink, Reason, Visit
+from training.construction.crawl.visits import Reason, Visit, row_of, visit_of
 
 
 class ListRecord:
@@ -33,15 +32,8 @@ class FileRecord:
             return
         for line in self._path.read_text("utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
-                row = json.loads(line)
-                row["links"] = tuple(
-                    FoundLink(**{**link, "reason": Reason(link["reason"])}) for link in row["links"]
-                )
-                row["reason"] = Reason(row["reason"])
-                row["sketch"] = bytes.fromhex(row["sketch"])
-                yield Visit(**row)
+                yield visit_of(json.loads(line))
 
     def keep(self, visit: Visit) -> None:
-        row = asdict(visit) | {"sketch": visit.sketch.hex()}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row_of(visit)) + "\n")

@@ -6,10 +6,10 @@ duplicate follows from them, so a crawl that was killed goes on from them alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from agents.fetching.outline import Place
 
@@ -131,6 +131,27 @@ class Visit:
     num_redirects: int = 0
     links: tuple[FoundLink, ...] = ()
     num_unread_links: int = 0
+
+
+def row_of(visit: Visit) -> dict[str, Any]:
+    """A visit as JSON values, for records in files."""
+    return asdict(visit) | {"sketch": visit.sketch.hex()}
+
+
+def visit_of(row: Mapping[str, Any]) -> Visit:
+    """Reads what `row_of` made.
+
+    Raises:
+        ValueError: It is of another form.
+    """
+    try:
+        links = tuple(
+            FoundLink(**{**link, "reason": Reason(link["reason"])}) for link in row["links"]
+        )
+        kept = {"reason": Reason(row["reason"]), "sketch": bytes.fromhex(row["sketch"])}
+        return Visit(**{**row, **kept, "links": links})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"a visit of another form: {error}") from error
 
 
 class CrawlRecord(Protocol):
